@@ -1,0 +1,136 @@
+"""The metric catalogue: every name a check can use, what it measures and in which unit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Unit(StrEnum):
+    """What a metric's numbers are in."""
+
+    SECONDS = "s"
+    USD = "$"
+    TOKENS = "tokens"
+    COUNT = "count"
+    RATIO = "ratio"
+    PER_SECOND = "/s"
+    NUMBER = "number"  # a user's own metric
+
+
+# A sketch holds integers: how many of them make one unit.
+SCALE = {
+    Unit.SECONDS: 10**9,
+    Unit.USD: 10**12,
+    Unit.TOKENS: 1,
+    Unit.COUNT: 1,
+    Unit.NUMBER: 10**9,
+}
+
+
+class Shape(StrEnum):
+    """How a metric is made, which decides the aggregates it can have."""
+
+    DISTRIBUTION = "distribution"  # pN, mean, min, max, sum, count, rate
+    COUNTER = "counter"  # sum, rate
+    RATIO = "ratio"  # a value of its own: `error_rate < 1%`
+    THROUGHPUT = "throughput"  # a value of its own, per second
+
+
+class Kind(StrEnum):
+    """What a ledger row is about; `METRIC` rows hold users' own metrics."""
+
+    LLM = "LLM"
+    AGENT = "AGENT"
+    TOOL = "TOOL"
+    METRIC = "METRIC"
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One entry of the catalogue; `kind` is the rows it reads (None: the whole test's counters)."""
+
+    name: str
+    shape: Shape
+    unit: Unit
+    kind: Kind | None
+    meaning: str
+
+
+def _distribution(name: str, unit: Unit, kind: Kind, meaning: str) -> Metric:
+    return Metric(name, Shape.DISTRIBUTION, unit, kind, meaning)
+
+
+def _counter(name: str, unit: Unit, kind: Kind | None, meaning: str) -> Metric:
+    return Metric(name, Shape.COUNTER, unit, kind, meaning)
+
+
+_ALL = (
+    _distribution("latency", Unit.SECONDS, Kind.LLM, "issued to last generated token, successful calls"),
+    _distribution("ttft", Unit.SECONDS, Kind.LLM, "issued to first generated token of any channel, successful calls"),
+    _distribution("ttfo", Unit.SECONDS, Kind.LLM, "issued to first token that is not reasoning, successful calls"),
+    _distribution("itl", Unit.SECONDS, Kind.LLM, "gap between consecutive token events, successful calls"),
+    _distribution("tpot", Unit.SECONDS, Kind.LLM, "(latency - ttft) / (output tokens - 1), successful calls"),
+    _distribution("failed_latency", Unit.SECONDS, Kind.LLM, "issued to failure, failed calls"),
+    _distribution("call_cost", Unit.USD, Kind.LLM, "price of one call, priced calls"),
+    _distribution("call_input_tokens", Unit.TOKENS, Kind.LLM, "input tokens of one call, all buckets"),
+    _distribution("call_output_tokens", Unit.TOKENS, Kind.LLM, "output tokens of one call, reasoning included"),
+    _counter("calls", Unit.COUNT, Kind.LLM, "calls that completed or failed"),
+    _counter("failed", Unit.COUNT, Kind.LLM, "calls that failed"),
+    _counter("cancelled", Unit.COUNT, Kind.LLM, "calls cut by the end of the test"),
+    _counter("attempts", Unit.COUNT, Kind.LLM, "HTTP tries of calls"),
+    _counter("cost", Unit.USD, Kind.LLM, "price of all calls"),
+    _counter("unpriced_calls", Unit.COUNT, Kind.LLM, "calls of a model without a price"),
+    _counter("input_tokens", Unit.TOKENS, Kind.LLM, "input tokens: uncached, read from and written to cache"),
+    _counter("cache_read_tokens", Unit.TOKENS, Kind.LLM, "input tokens served from cache"),
+    _counter("cache_write_tokens", Unit.TOKENS, Kind.LLM, "input tokens written to cache"),
+    _counter("output_tokens", Unit.TOKENS, Kind.LLM, "output tokens, reasoning included"),
+    _counter("reasoning_tokens", Unit.TOKENS, Kind.LLM, "output tokens spent on reasoning"),
+    _counter("tokens", Unit.TOKENS, Kind.LLM, "input and output tokens"),
+    _counter("estimated_tokens", Unit.TOKENS, Kind.LLM, "tokens that were counted here, not told by the server"),
+    _distribution("tool_latency", Unit.SECONDS, Kind.TOOL, "one tool call, successful ones"),
+    _counter("tool_calls", Unit.COUNT, Kind.TOOL, "tool calls that completed or failed"),
+    _counter("tools_failed", Unit.COUNT, Kind.TOOL, "tool calls that failed"),
+    _distribution("run_latency", Unit.SECONDS, Kind.AGENT, "one agent run, successful ones"),
+    _distribution("run_cost", Unit.USD, Kind.AGENT, "price of one agent run, priced ones"),
+    _distribution("run_tokens", Unit.TOKENS, Kind.AGENT, "input and output tokens of one agent run"),
+    _distribution("run_calls", Unit.COUNT, Kind.AGENT, "LLM calls in one agent run"),
+    _distribution("run_tool_calls", Unit.COUNT, Kind.AGENT, "tool calls in one agent run"),
+    _counter("runs", Unit.COUNT, Kind.AGENT, "agent runs that completed or failed"),
+    _counter("runs_failed", Unit.COUNT, Kind.AGENT, "agent runs that failed"),
+    _counter("task_errors", Unit.COUNT, None, "exceptions raised by the locustfile's own task code"),
+    _counter("other_requests", Unit.COUNT, None, "requests of other Users in the same test"),
+    _counter("other_failed", Unit.COUNT, None, "failed requests of other Users in the same test"),
+    Metric("error_rate", Shape.RATIO, Unit.RATIO, Kind.LLM, "failed / (completed + failed) calls"),
+    Metric("run_error_rate", Shape.RATIO, Unit.RATIO, Kind.AGENT, "failed / (completed + failed) agent runs"),
+    Metric("tool_error_rate", Shape.RATIO, Unit.RATIO, Kind.TOOL, "failed / (completed + failed) tool calls"),
+    Metric("throughput", Shape.THROUGHPUT, Unit.PER_SECOND, Kind.LLM, "successful calls per second"),
+    Metric("goodput", Shape.THROUGHPUT, Unit.PER_SECOND, Kind.LLM, "calls per second that meet every stated SLO"),
+)
+
+# The aggregates that a check can take of each shape. `pN` is any percentile, such as p99.9; `rate` is the
+# sum over the seconds it took.
+AGGREGATES: dict[Shape, tuple[str, ...]] = {
+    Shape.DISTRIBUTION: ("pN", "mean", "min", "max", "sum", "count", "rate"),
+    Shape.COUNTER: ("sum", "rate"),
+    Shape.RATIO: (),
+    Shape.THROUGHPUT: (),
+}
+
+CATALOGUE: dict[str, Metric] = {metric.name: metric for metric in _ALL}
+
+
+def own_metric(name: str) -> Metric:
+    """The catalogue entry of a metric that a locustfile records with `self.metric(name, value)`."""
+    return Metric(name, Shape.DISTRIBUTION, Unit.NUMBER, Kind.METRIC, "recorded by the locustfile")
+
+
+def catalogue_markdown() -> str:
+    """The catalogue as the Markdown table that the documentation shows."""
+    lines = ["| metric | of | aggregates | unit | meaning |", "|---|---|---|---|---|"]
+    for metric in CATALOGUE.values():
+        aggregates = ", ".join(AGGREGATES[metric.shape]) or "none: stands alone"
+        lines.append(
+            f"| `{metric.name}` | {metric.kind or 'the test'} | {aggregates} | {metric.unit} | {metric.meaning} |"
+        )
+    return "\n".join(lines) + "\n"
