@@ -1,0 +1,60 @@
+"""The `agentlocust` command: one small function a subcommand, each importing what it needs when run."""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+from typing import Any
+
+import click
+
+from agentlocust.errors import ConfigError
+from agentlocust.init_command import init
+
+
+class _Commands(click.Group):
+    """A group whose commands end with exit code 2 and one message when the user's input is bad."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except ConfigError as error:
+            click.echo(f"agentlocust: {error}", err=True)
+            ctx.exit(2)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """Load-test LLM agents with Locust."""
+
+
+main.add_command(init)
+
+
+@main.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", default=0, show_default=True, help="Port to listen on; 0 is a free one.")
+@click.option("--spec", default="", help="How it behaves: ttft=200ms,itl=20ms,tokens=64,...")
+@click.option("--seed", type=click.IntRange(min=0), help="What its answers are drawn from; drawn if absent.")
+def mock(host: str, port: int, spec: str, seed: int | None) -> None:
+    """Serve a mock LLM that speaks OpenAI's and Anthropic's APIs."""
+    from agentlocust.mock.serve import serve
+
+    chosen = secrets.randbits(32) if seed is None else seed
+    serve(host, port, spec, chosen, secrets.token_hex(8))
+
+
+@main.command()
+@click.argument("model")
+@click.option("--input", "input_tokens", type=click.IntRange(0, 10**12), default=0, help="All input, cached included.")
+@click.option("--output", "output_tokens", type=click.IntRange(0, 10**12), default=0, help="All output tokens.")
+@click.option("--cached", type=click.IntRange(0, 10**12), default=0, help="Input read from the cache.")
+@click.option("--cache-write", type=click.IntRange(0, 10**12), default=0, help="Input written to the cache.")
+@click.option("--tier", default="standard", show_default=True, help="Or batch, flex, priority, fast.")
+@click.option("--pricing", multiple=True, type=click.Path(path_type=Path), help="A price file of your own.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def price(model: str, **options: Any) -> None:
+    """Say what a call of MODEL costs, line by line, and where the price comes from."""
+    from agentlocust.pricing.quote import quote
+
+    click.echo(quote(model, **options))

@@ -1,0 +1,111 @@
+"""Serving the mock: one process, one event loop, until it is told to stop or its parent is gone."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+
+import uvicorn
+import uvloop
+
+from agentlocust.errors import ConfigError
+from agentlocust.mock.app import MockApp
+from agentlocust.mock.behaviour import parse_spec
+from agentlocust.mock.exchange import Connection
+
+BACKLOG = 4096
+KEEP_ALIVE = 75  # seconds: longer than any client keeps an idle connection, so the mock is never first to close
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, ended by a signal with exit code 0."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: self.stop())
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen, then say where."""
+        await super().startup(sockets)
+        for listener in sockets or ():
+            host, port = listener.getsockname()[:2]
+            shown = f"[{host}]" if ":" in host else host
+            sys.stdout.write(f"agentlocust mock listening on http://{shown}:{port}\n")
+        sys.stdout.flush()
+
+    def stop(self) -> None:
+        """End soon, whatever is still being answered."""
+        self.should_exit = True
+
+
+def serve(host: str, port: int, spec: str, seed: int, instance: str, *, with_parent: bool = False) -> None:
+    """Serve until SIGINT or SIGTERM; with `with_parent` also until stdin closes or the parent dies.
+
+    Prints one line with the address when it listens. Raises ConfigError for a bad spec or address.
+    """
+    app = MockApp(parse_spec(spec), seed, instance)
+    listener = _listen(host, port)
+    logging.getLogger("uvicorn").setLevel(logging.CRITICAL + 1)  # a cut stream is no news here
+    config = uvicorn.Config(
+        app,
+        http=Connection,
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        backlog=BACKLOG,
+        timeout_keep_alive=KEEP_ALIVE,
+        timeout_graceful_shutdown=0,
+    )
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_run(_Server(config), listener, with_parent))
+
+
+async def _run(server: _Server, listener: socket.socket, with_parent: bool) -> None:
+    watch = asyncio.create_task(_watch_parent(server)) if with_parent else None
+    await server.serve(sockets=[listener])
+    if watch is not None:
+        watch.cancel()
+
+
+async def _watch_parent(server: _Server) -> None:
+    """Stop the server when stdin, held open by the parent, ends, or when there is another parent."""
+    parent = os.getppid()
+    with contextlib.suppress(OSError, ValueError):
+        asyncio.get_running_loop().add_reader(0, _end_of_stdin, server)
+    while os.getppid() == parent:  # noqa: ASYNC110  # nothing tells of a change of parent
+        await asyncio.sleep(0.5)
+    server.stop()
+
+
+def _end_of_stdin(server: _Server) -> None:
+    if not os.read(0, 4096):
+        asyncio.get_running_loop().remove_reader(0)
+        server.stop()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A bound socket that starts to listen when the server takes it. Raises ConfigError."""
+    where = f"{host}:{port}"
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(BACKLOG)  # now, so that a taken port is refused here
+    except (OSError, OverflowError, UnicodeError) as error:
+        listener.close()
+        reason = getattr(error, "strerror", None) or str(error)
+        hint = "use --port 0 for a free port"
+        raise ConfigError(f"the mock cannot listen on {where}: {reason}", where="mock:port", hint=hint) from None
+    return listener

@@ -1,0 +1,62 @@
+"""The books balance."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agentlocust.mock.truth import MAX_MARKS, Truth
+from agentlocust.usage import Usage
+
+
+@given(st.lists(st.sampled_from(["completed", "failed", "aborted", "open"]), max_size=30))
+def test_every_visit_is_in_one_column(ends: list[str]) -> None:
+    """Requests are the completed, failed, aborted and open ones, and nothing else."""
+    truth = Truth("x")
+    for end in ends:
+        visit = truth.visit("/v1/messages")
+        if end == "completed":
+            visit.completed(Usage(uncached_input=2, output=3))
+        elif end != "open":
+            getattr(visit, end)("why")
+        if end != "open":
+            visit.aborted("client", 99)  # too late: its end is told already
+    report = truth.report()
+    assert report["requests"] == len(ends)
+    for end in ("completed", "failed", "aborted"):
+        assert report[end] == ends.count(end)
+    assert report["concurrent"]["now"] == ends.count("open")
+    assert report["tokens"]["output"] == 3 * ends.count("completed")
+    assert report["aborted_tokens"]["output"] == 0
+
+
+def test_a_reset_forgets_also_what_is_open() -> None:
+    """A visit begun before a reset ends uncounted, yet no longer stands as open."""
+    truth = Truth("x")
+    visit = truth.visit("/v1/messages", "mark")
+    truth.reset()
+    visit.completed(Usage(output=3))
+    report = truth.report()
+    assert (report["requests"], report["completed"], report["tokens"]["output"]) == (0, 0, 0)
+    assert report["concurrent"]["now"] == 0
+    assert report["marks"] == {}
+
+
+def test_times_are_told_in_seconds() -> None:
+    """TTFT counts from the request's arrival, gaps from token to token."""
+    truth = Truth("x")
+    times = [1_200_000_000, 1_300_000_000, 1_500_000_000]
+    truth.visit("r").completed(Usage(), 0, 600_000_000, times, started_ns=1_000_000_000)
+    report = truth.report()
+    assert report["ttft_s"]["mean"] == 0.2
+    assert (report["itl_s"]["count"], report["itl_s"]["max"]) == (2, 0.2)
+    assert report["duration_s"]["mean"] == 0.6
+
+
+def test_marks_are_bounded() -> None:
+    """A client cannot fill the memory with marks; those too many are counted."""
+    truth = Truth("x")
+    for number in range(MAX_MARKS + 5):
+        truth.visit("r", f"m{number}").completed()
+    assert len(truth.report()["marks"]) == MAX_MARKS
+    assert truth.report()["marks_dropped"] == 5
