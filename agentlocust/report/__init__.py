@@ -1,0 +1,1 @@
+"""What people and machines read after a test, made from its Summary alone."""

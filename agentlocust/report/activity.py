@@ -1,0 +1,191 @@
+"""What happened in a test, a line for each kind of thing: the middle of the console summary."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from agentlocust.metrics import SCALE, Unit
+from agentlocust.records import WARMUP_PHASE
+from agentlocust.redact import terminal_safe
+from agentlocust.report.lines import WIDTH, Line, cut, fit, safe
+from agentlocust.sketch import Sketch
+from agentlocust.summary import Row, Summary
+from agentlocust.units import PICOUSD, picousd_of, show_count, show_percent, show_seconds, show_usd
+
+_MAX_SAMPLES = 3
+_MAX_OWN_METRICS = 4
+
+
+def _measured(summary: Summary, kind: str) -> list[Row]:
+    """The rows of one kind, without the warm-up."""
+    return [row for row in summary.rows if row.kind == kind and row.phase != WARMUP_PHASE]
+
+
+def _merged(rows: Sequence[Row], metric: str) -> Sketch:
+    merged = Sketch()
+    for row in rows:
+        if metric in row.sketches:
+            merged.merge(Sketch.decode(row.sketches[metric]))
+    return merged
+
+
+def latency_lines(summary: Summary) -> list[Line]:
+    """The table of percentiles of successful calls, or of runs where there are no calls."""
+    calls = _measured(summary, "LLM")
+    wanted = [("ttft", calls, "ttft"), ("latency", calls, "latency"), ("itl", calls, "itl"), ("tpot", calls, "tpot")]
+    if not calls:
+        wanted = [("run", _measured(summary, "AGENT"), "run_latency")]
+    lines = []
+    for name, rows, metric in wanted:
+        sketch = _merged(rows, metric)
+        if sketch.count:
+            bundled = name == "itl" and any(row.itl_is == "chunk gap" for row in rows)
+            lines.append(Line(_distribution(name, sketch) + (" chunk gaps" if bundled else "")))
+    if not lines:
+        return []
+    header = f"{'':<7}" + "".join(f"{name:>10}" for name in ("p50", "p90", "p95", "p99", "max")) + f"{'n':>12}"
+    return [Line(header), *lines]
+
+
+def _distribution(name: str, sketch: Sketch) -> str:
+    scale = SCALE[Unit.SECONDS]
+    numbers = [*(sketch.percentile(p) for p in (50, 90, 95, 99)), sketch.max]
+    return f"{name:<7}" + "".join(f"{show_seconds(n / scale):>10}" for n in numbers) + f"{sketch.count:>12,}"
+
+
+def activity_lines(summary: Summary) -> list[Line]:
+    """Runs, calls, tokens, cost, tools and what else was counted, a line each."""
+    totals = summary.totals
+    lines = [*_runs(summary), *_calls(summary), *_tools(summary), *_own_metrics(summary)]
+    if totals.task_errors:
+        lines.append(Line(f"errors  {totals.task_errors:,} raised by the locustfile's own code", "red"))
+    if totals.other_requests:
+        failed = f"   {totals.other_failed:,} failed" if totals.other_failed else ""
+        lines.append(Line(f"other   {totals.other_requests:,} requests of other Users{failed}"))
+    warm = sum(row.count for row in summary.rows if row.phase == WARMUP_PHASE and row.kind != "TOOL")
+    if warm:
+        lines.append(Line(f"warm-up {warm:,} calls and runs, not in the checks and times above"))
+    return lines
+
+
+def _runs(summary: Summary) -> list[Line]:
+    totals = summary.totals
+    if not totals.runs:
+        return []
+    rows = _measured(summary, "AGENT")
+    parts = [f"{totals.runs:,}", f"{show_percent(1 - totals.runs_failed / totals.runs)} ok"]
+    calls, tools = _merged(rows, "run_calls"), _merged(rows, "run_tool_calls")
+    if calls.sum or tools.sum:
+        parts.append(f"{show_count(round(calls.mean, 1))} calls and {show_count(round(tools.mean, 1))} tools a run")
+    latency = _merged(rows, "run_latency")
+    if latency.count:
+        parts.append(f"p95 {show_seconds(latency.percentile(95) / SCALE[Unit.SECONDS])}")
+    return [Line(cut("runs    " + "   ".join(parts)))]
+
+
+def _calls(summary: Summary) -> list[Line]:
+    totals, seconds = summary.totals, summary.test.duration_s
+    if not totals.calls + totals.cancelled:
+        return []
+    parts = [f"{totals.calls:,}"]
+    if seconds:
+        parts.append(f"{show_count(round(totals.calls / seconds, 1))}/s")
+        if any(row.judged for row in summary.rows):
+            parts.append(f"goodput {show_count(round(sum(row.good for row in summary.rows) / seconds, 1))}/s")
+    if totals.attempts > totals.calls + totals.cancelled:
+        parts.append(f"{totals.attempts:,} attempts")
+    if totals.cancelled:
+        parts.append(f"{totals.cancelled:,} cut by the end")
+    lines = [Line(cut("calls   " + "   ".join(parts)))]
+    if totals.failed:
+        kinds: dict[str, int] = {}
+        for row in summary.rows:
+            if row.kind == "LLM":
+                for kind, n in row.failures.items():
+                    kinds[kind] = kinds.get(kind, 0) + n
+        named = ", ".join(
+            f"{terminal_safe(kind)} {n:,}" for kind, n in sorted(kinds.items(), key=lambda k: (-k[1], k[0]))
+        )
+        share = show_percent(totals.failed / totals.calls)
+        lines.append(Line(cut(f"failed  {totals.failed:,} ({share}): {named}"), "red"))
+    return [*lines, *_tokens(summary), *_cost(summary)]
+
+
+def _tokens(summary: Summary) -> list[Line]:
+    tokens, seconds = summary.totals.tokens, summary.test.duration_s
+    if not tokens.input + tokens.output:
+        return []
+    cached = f" ({show_percent(tokens.cache_read / tokens.input)} cached)" if tokens.cache_read and tokens.input else ""
+    reasoning = f" ({show_count(tokens.reasoning)} reasoning)" if tokens.reasoning else ""
+    rate = f"   {show_count(round(tokens.output / seconds))} out/s" if seconds else ""
+    share = tokens.estimated / (tokens.input + tokens.output)
+    estimated = f"   {show_percent(share)} estimated" if tokens.estimated else ""
+    text = (
+        f"tokens  in {show_count(tokens.input)}{cached}   out {show_count(tokens.output)}{reasoning}{rate}{estimated}"
+    )
+    return [Line(cut(text))]
+
+
+def _cost(summary: Summary) -> list[Line]:
+    totals = summary.totals
+    started = totals.calls + totals.cancelled
+    priced = started - totals.unpriced_calls
+    cost = picousd_of(totals.cost_usd)
+    parts = []
+    if priced:
+        parts.append(show_usd(cost / PICOUSD))
+        parts.append(f"{show_usd(cost / priced / PICOUSD)} a call")
+        runs = _merged(_measured(summary, "AGENT"), "run_cost")
+        if runs.count:
+            parts.append(f"{show_usd(runs.mean / PICOUSD)} a run")
+        budget = picousd_of(summary.test.budget_usd) if summary.test.budget_usd else 0
+        if budget:
+            parts.append(f"{show_percent(cost / budget)} of the budget")
+    lines = [Line(cut("cost    " + "   ".join(parts)))] if parts else []
+    if totals.unpriced_calls:
+        models = ", ".join(terminal_safe(model) for model in totals.unpriced_models)
+        label = "unpriced" if parts else "cost   "
+        unknown = f"{totals.unpriced_calls:,} calls have no price: {models}"
+        lines.append(Line(cut(f"{label} {unknown}"), "yellow"))
+    return lines
+
+
+def _tools(summary: Summary) -> list[Line]:
+    totals = summary.totals
+    if not totals.tool_calls:
+        return []
+    parts = [f"{totals.tool_calls:,}"]
+    if totals.tools_failed:
+        parts.append(f"{totals.tools_failed:,} failed ({show_percent(totals.tools_failed / totals.tool_calls)})")
+    latency = _merged(_measured(summary, "TOOL"), "tool_latency")
+    if latency.count:
+        parts.append(f"p95 {show_seconds(latency.percentile(95) / SCALE[Unit.SECONDS])}")
+    return [Line("tools   " + "   ".join(parts))]
+
+
+def _own_metrics(summary: Summary) -> list[Line]:
+    merged: dict[str, Sketch] = {}
+    for own in summary.metrics:
+        if own.phase != WARMUP_PHASE:
+            merged.setdefault(own.metric, Sketch()).merge(Sketch.decode(own.sketch))
+    scale = SCALE[Unit.NUMBER]
+    lines = [
+        Line(
+            f"{fit(terminal_safe(metric), 19)} mean {show_count(sketch.mean / scale)}"
+            f"   p95 {show_count(sketch.percentile(95) / scale)}"
+            f"   max {show_count(sketch.max / scale)}   n {sketch.count:,}"
+        )
+        for metric, sketch in sorted(merged.items())
+    ]
+    hidden = len(lines) - _MAX_OWN_METRICS
+    return lines if hidden <= 0 else [*lines[:_MAX_OWN_METRICS], Line(f"… and {hidden} more metrics of your own")]
+
+
+def failure_lines(summary: Summary) -> list[Line]:
+    """The most frequent texts of failures."""
+    lines = []
+    for sample in summary.failures[:_MAX_SAMPLES]:
+        status = f" {sample.status}" if sample.status else ""
+        text = f"{sample.times:,}x {sample.name} ({sample.kind}{status}): {sample.text}"
+        lines.append(Line("  " + safe(text, WIDTH - 2), "dim"))
+    return lines

@@ -1,0 +1,152 @@
+"""The console summary: at most 30 lines of 80 columns, the checks first, printed last.
+
+Every name and text in it came from elsewhere, so each is made safe for a terminal and cut.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import TextIO
+
+from rich.cells import cell_len
+from rich.console import Console
+from rich.text import Text
+
+from agentlocust.redact import terminal_safe
+from agentlocust.report.activity import activity_lines, failure_lines, latency_lines
+from agentlocust.report.lines import WIDTH, Line, cut, fit, safe, sides
+from agentlocust.summary import CheckResult, Summary
+from agentlocust.units import show_percent, show_seconds, show_span
+
+MAX_LINES = 30
+_MIN_CHECKS = 4
+
+_EXIT_WORDS = {
+    0: "passed",
+    1: "requests failed",
+    2: "could not start",
+    3: "not valid",
+    4: "report not written",
+    5: "budget",
+    99: "SLA",
+    130: "interrupted",
+    143: "interrupted",
+}
+_STYLES = {"passed": "bold green", "interrupted": "bold yellow"}
+
+
+def console_lines(summary: Summary, results: str = "") -> list[Line]:
+    """The summary as lines. `results` is the path that the last line points to."""
+    head = _head(summary)
+    tail = [*latency_lines(summary), *activity_lines(summary), *failure_lines(summary)]
+    end = _end(summary, results)
+    room = MAX_LINES - len(head) - len(end)
+    checks = summary.verdict.checks if summary.verdict else []
+    # The checks may take what the rest leaves, and a few lines in any case.
+    shown = _checks(checks, max(room - len(tail), _MIN_CHECKS))
+    return [*head, *shown, *tail[: room - len(shown)], *end]
+
+
+def render(summary: Summary, results: str = "") -> str:
+    """The summary as plain text."""
+    return "".join(f"{line.text}\n" for line in console_lines(summary, results))
+
+
+def print_summary(summary: Summary, file: TextIO, results: str = "", environ: Mapping[str, str] | None = None) -> None:
+    """Print the summary, coloured when `file` is a terminal and NO_COLOR is not set."""
+    environ = os.environ if environ is None else environ
+    if not file.isatty() or environ.get("NO_COLOR") or environ.get("TERM") == "dumb":
+        encoding = getattr(file, "encoding", None) or "utf-8"
+        file.write(render(summary, results).encode(encoding, "replace").decode(encoding))
+        file.flush()
+        return
+    console = Console(file=file, markup=False, highlight=False, emoji=False, soft_wrap=True)
+    for line in console_lines(summary, results):
+        console.print(Text(line.text, style=line.style))
+
+
+def _head(summary: Summary) -> list[Line]:
+    validity, verdict = summary.validity, summary.verdict
+    status = validity.status.upper()
+    if validity.status == "valid" and verdict is not None and verdict.status == "invalid":
+        status = "INVALID"
+    lag = "" if validity.lag_p99_s is None else f"  lag p99 {_lag(validity.lag_p99_s)}"
+    left = _title(summary)
+    if cell_len(left + status + lag) + 2 > WIDTH:
+        lag = ""
+    lines = [Line(sides(left, status + lag), "bold")]
+    lines += [Line(f"  {safe(reason, WIDTH - 2)}", "yellow") for reason in validity.reasons[:3]]
+    if verdict is None:
+        return lines
+    reasons = [
+        reason.replace(" checks failed", " checks") for reason in verdict.reasons if reason not in validity.reasons
+    ]
+    if verdict.reasons and not reasons:
+        reasons = [validity.status]
+    if not reasons:
+        reasons = [f"{len(verdict.checks)} checks" if verdict.checks else "no SLA was given"]
+    title = f"{verdict.status.upper()}  {safe('; '.join(reasons), 60)}"
+    if verdict.checks:
+        title = f"{fit(title, 40)}{'observed':<14}limit"
+    return [*lines, Line(title, _STYLES.get(verdict.status, "bold red"))]
+
+
+def _title(summary: Summary) -> str:
+    """What was run: names from elsewhere give way to the numbers that tell tests apart."""
+    test = summary.test
+    numbers = [
+        f"{test.users:,} users" if test.users else "",
+        f"{test.workers} workers" if test.workers else "",
+        show_span(test.duration_s),
+        f"seed {test.seed}",
+    ]
+    end = "  ".join(filter(None, numbers))
+    start = f"agentlocust {safe(test.versions.get('agentlocust', ''), 10)}".strip()
+    room = WIDTH - len("  DEGRADED") - cell_len(start + end) - 6
+    host = safe(test.host, max(room // 2, 6))
+    locustfile = safe(test.locustfile, max(room - cell_len(host), 6))
+    return "  ".join(filter(None, (start, locustfile, host, end)))
+
+
+def _lag(seconds: float) -> str:
+    return f"{seconds * 1000:.0f} ms" if seconds < 1 else show_seconds(seconds)
+
+
+def _checks(checks: Sequence[CheckResult], room: int) -> list[Line]:
+    """The failed checks first, then the others, in `room` lines."""
+    ordered = sorted(checks, key=lambda check: check.ok)
+    if len(ordered) <= room:
+        return [_check(check) for check in ordered]
+    shown, rest = ordered[: room - 1], ordered[room - 1 :]
+    failed = sum(not check.ok for check in rest)
+    words = [f"{failed} more FAILED" if failed else "", f"{len(rest) - failed} more ok" if len(rest) > failed else ""]
+    return [*map(_check, shown), Line("  … and " + " and ".join(filter(None, words)), "red" if failed else "")]
+
+
+def _check(check: CheckResult) -> Line:
+    if check.ok:
+        margin = "" if check.margin is None else f"margin {show_percent(check.margin)}"
+        note = margin or (f"{check.samples:,} samples" if check.samples > 1 else "")
+    else:
+        note = check.reason
+    if check.default:
+        note = f"{note} (default)".strip()
+    text = terminal_safe(check.name or check.check)
+    limit = " " + check.limit_text
+    if check.name:
+        text += limit
+    elif cell_len(text) > 31:  # whatever is cut, the limit stays
+        text = fit(text, 31 - cell_len(limit)) + limit
+    word = "ok  " if check.ok else "FAIL"
+    line = f"  {word}  {fit(text, 31)} {fit(check.observed_text, 13)} {terminal_safe(note)}"
+    return Line(cut(line).rstrip(), "" if check.ok else "red")
+
+
+def _end(summary: Summary, results: str) -> list[Line]:
+    verdict = summary.verdict
+    if verdict is None:
+        return [Line(safe(results))] if results else []
+    word = _EXIT_WORDS.get(verdict.exit_code, verdict.status)
+    style = _STYLES.get(verdict.status, "bold red")
+    return [Line(sides(terminal_safe(results), f"exit {verdict.exit_code} ({word})").rstrip(), style)]

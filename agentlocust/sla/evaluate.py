@@ -1,0 +1,208 @@
+"""Evaluates checks on a Summary, and on nothing else: also on one read from a file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from agentlocust.metrics import SCALE, Kind, Shape, Unit
+from agentlocust.records import WARMUP_PHASE
+from agentlocust.sketch import Sketch
+from agentlocust.sla.expression import Check, parse_check
+from agentlocust.sla.load import DEFAULT_ERROR_RATE
+from agentlocust.summary.model import CheckResult, OwnMetric, Row, Summary
+from agentlocust.units import PICOUSD, picousd_of, show_percent
+
+_COUNTERS: dict[str, Callable[[Row], int]] = {
+    "calls": lambda row: row.count,
+    "failed": lambda row: row.failed,
+    "cancelled": lambda row: row.cancelled,
+    "attempts": lambda row: row.attempts,
+    "cost": lambda row: picousd_of(row.cost_usd),
+    "unpriced_calls": lambda row: row.unpriced,
+    "input_tokens": lambda row: row.tokens.input,
+    "cache_read_tokens": lambda row: row.tokens.cache_read,
+    "cache_write_tokens": lambda row: row.tokens.cache_write,
+    "output_tokens": lambda row: row.tokens.output,
+    "reasoning_tokens": lambda row: row.tokens.reasoning,
+    "estimated_tokens": lambda row: row.tokens.estimated,
+    "tokens": lambda row: row.tokens.input + row.tokens.output,
+    "tool_calls": lambda row: row.count,
+    "tools_failed": lambda row: row.failed,
+    "runs": lambda row: row.count,
+    "runs_failed": lambda row: row.failed,
+}
+_COSTS = frozenset({"cost", "call_cost", "run_cost"})
+# Tried in turn by the default check on errors: a test of agents alone has no calls to look at.
+_ERROR_RATES = (
+    (Kind.LLM, DEFAULT_ERROR_RATE),
+    (Kind.AGENT, "run_error_rate < 1%"),
+    (Kind.TOOL, "tool_error_rate < 1%"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Observed:
+    """What a check saw: a number in base units (None without one) and from how many samples."""
+
+    number: float | None
+    samples: int
+    reason: str = ""
+
+
+def evaluate(checks: Iterable[Check], summary: Summary) -> list[CheckResult]:
+    """The result of each check, in order. Warm-up counts only where a check names its phase.
+
+    A check fails that has no samples, fewer than its `min_samples`, or that adds up costs of
+    which some are unknown.
+    """
+    return [_result(_suited(check, summary), summary) for check in checks]
+
+
+def due(checks: Iterable[Check], summary: Summary, elapsed: float) -> list[CheckResult]:
+    """The aborting checks that are violated now, `elapsed` seconds into the test.
+
+    Without enough samples nothing is known yet, so a test is not ended for that.
+    """
+    results = [(check, _result(check, summary)) for check in checks if check.abort and elapsed >= check.after]
+    return [result for check, result in results if not result.ok and result.samples >= check.min_samples]
+
+
+def _suited(check: Check, summary: Summary) -> Check:
+    """The default check on errors, made to look at what the test has."""
+    if not check.default or check.metric.name != "error_rate":
+        return check
+    kinds = {row.kind for row in summary.rows if row.count}
+    for kind, text in _ERROR_RATES:
+        if kind.value in kinds:
+            return parse_check(text, default=True)
+    return check
+
+
+def _result(check: Check, summary: Summary) -> CheckResult:
+    seen = _observe(check, summary)
+    number = seen.number
+    reason = seen.reason
+    if not reason and seen.samples < check.min_samples:
+        reason = "no samples" if not seen.samples else f"{seen.samples:,} of {check.min_samples:,} samples needed"
+    ok = not reason and number is not None and check.holds(number)
+    margin = None if number is None else _margin(check, number)
+    if not ok and not reason:
+        reason = _excess(check, margin)
+    return CheckResult(
+        check=check.text,
+        name=check.name,
+        observed=number,
+        observed_text="-" if number is None else check.shown(number),
+        limit=check.limit,
+        limit_text=f"{check.op} {check.shown(check.limit)}",
+        ok=ok,
+        samples=seen.samples,
+        margin=margin,
+        reason=reason,
+        default=check.default,
+        abort=check.abort,
+        metric=check.metric.name,
+    )
+
+
+def _margin(check: Check, number: float) -> float | None:
+    """How far inside the limit, as a share of it; negative outside; None for a limit of 0."""
+    if not check.limit or check.op in ("==", "!="):
+        return None
+    distance = (check.limit - number) if check.op in ("<", "<=") else (number - check.limit)
+    return distance / abs(check.limit)
+
+
+def _excess(check: Check, margin: float | None) -> str:
+    if margin == 0:
+        return "at the limit"
+    side = "over" if check.op in ("<", "<=") else "under"
+    if margin is None:
+        return f"not {check.op} {check.shown(check.limit)}"
+    return f"{show_percent(-margin)} {side} the limit"
+
+
+def _observe(check: Check, summary: Summary) -> _Observed:
+    metric = check.metric
+    if metric.kind is None:
+        return _whole_test(check, summary)
+    if metric.kind is Kind.METRIC:
+        own = [found for found in summary.metrics if found.metric == metric.name and _matches(check, found)]
+        return _distribution(check, [found.sketch for found in own], _seconds(check, summary))
+    rows = [row for row in summary.rows if row.kind == metric.kind.value and _matches(check, row)]
+    count = sum(row.count for row in rows)
+    seconds = _seconds(check, summary)
+    if metric.name in _COSTS and any(row.unpriced for row in rows):
+        return _Observed(None, count, _unpriced(rows, summary))
+    if metric.shape is Shape.DISTRIBUTION:
+        return _distribution(check, [row.sketches[metric.name] for row in rows if metric.name in row.sketches], seconds)
+    if not count + sum(row.cancelled for row in rows):
+        return _Observed(None, 0)
+    if metric.shape is Shape.RATIO:
+        return _Observed(sum(row.failed for row in rows) / count if count else None, count)
+    if metric.shape is Shape.THROUGHPUT:
+        good = sum(row.good if metric.name == "goodput" else row.count - row.failed for row in rows)
+        return _rated(check, good, count, seconds)
+    total = sum(_COUNTERS[metric.name](row) for row in rows)
+    number = total / PICOUSD if metric.unit is Unit.USD else float(total)
+    samples = count + sum(row.cancelled for row in rows)
+    return _rated(check, number, samples, seconds)
+
+
+def _whole_test(check: Check, summary: Summary) -> _Observed:
+    """Counters of the test itself: none counted is a number too, so it is its own sample."""
+    total = getattr(summary.totals, check.metric.name)
+    return _rated(check, float(total), max(total, check.min_samples), summary.test.duration_s)
+
+
+def _rated(check: Check, number: float, samples: int, seconds: float) -> _Observed:
+    if not check.per_second:
+        return _Observed(number, samples)
+    return _Observed(number / seconds, samples) if seconds else _Observed(None, samples, "no time passed")
+
+
+def _distribution(check: Check, encoded: Sequence[Sequence[int]], seconds: float) -> _Observed:
+    merged = Sketch()
+    for flat in encoded:
+        merged.merge(Sketch.decode(flat))
+    if not merged.count:
+        return _Observed(None, 0)
+    scale = SCALE[check.metric.unit]
+    aggregates: dict[str, Callable[[], float]] = {
+        "mean": lambda: merged.mean / scale,
+        "min": lambda: merged.min / scale,
+        "max": lambda: merged.max / scale,
+        "sum": lambda: merged.sum / scale,
+        "count": lambda: float(merged.count),
+        "rate": lambda: merged.sum / scale,  # what was summed, a second
+    }
+    if check.percentile is not None:
+        return _Observed(merged.percentile(check.percentile) / scale, merged.count)
+    return _rated(check, aggregates[check.aggregate](), merged.count, seconds)
+
+
+def _matches(check: Check, row: Row | OwnMetric) -> bool:
+    wanted = dict(check.filters)
+    if row.phase == WARMUP_PHASE and wanted.get("phase") != WARMUP_PHASE:
+        return False
+    own = {"name": row.name, "phase": row.phase, "model": getattr(row, "model", "")}
+    return all((own[key] if key in own else row.labels.get(key)) == value for key, value in check.filters)
+
+
+def _seconds(check: Check, summary: Summary) -> float:
+    """How long what the check looks at lasted: its phase, or the test without its warm-up."""
+    wanted = dict(check.filters).get("phase")
+    spans: dict[str, float] = {}
+    for phase in summary.phases:
+        spans[phase.name] = spans.get(phase.name, 0.0) + phase.end_s - phase.start_s
+    if wanted is not None:
+        return spans.get(wanted, 0.0)
+    return max(summary.test.duration_s - spans.get(WARMUP_PHASE, 0.0), 0.0)
+
+
+def _unpriced(rows: Sequence[Row], summary: Summary) -> str:
+    """Which models have no price. Rows of runs do not know theirs, so the test's are named."""
+    models = sorted({row.model for row in rows if row.unpriced and row.model}) or summary.totals.unpriced_models
+    shown = ", ".join(models[:3]) + (", …" if len(models) > 3 else "")
+    return f"no price for {shown}" if shown else "some calls have no price"

@@ -1,0 +1,29 @@
+"""One test as one JSON document: the Summary, which every check and every report reads."""
+
+from agentlocust.summary.build import Phase, TestFacts, build_summary
+from agentlocust.summary.model import (
+    SCHEMA_VERSION,
+    CheckResult,
+    Row,
+    Stats,
+    Summary,
+    VerdictModel,
+    dump_summary,
+    json_schema_text,
+    parse_summary,
+)
+
+__all__ = [
+    "SCHEMA_VERSION",
+    "CheckResult",
+    "Phase",
+    "Row",
+    "Stats",
+    "Summary",
+    "TestFacts",
+    "VerdictModel",
+    "build_summary",
+    "dump_summary",
+    "json_schema_text",
+    "parse_summary",
+]

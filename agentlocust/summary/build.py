@@ -1,0 +1,261 @@
+"""Builds the Summary from a Ledger and the facts that no ledger holds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from agentlocust import ledger as ledgers
+from agentlocust.ledger import Key, Ledger
+from agentlocust.metrics import CATALOGUE, SCALE, Kind, Unit
+from agentlocust.records import MAIN_PHASE
+from agentlocust.sketch import Sketch
+from agentlocust.summary.model import (
+    FailureSample,
+    OwnMetric,
+    PhaseModel,
+    Point,
+    Row,
+    Stats,
+    Summary,
+    TestInfo,
+    Tokens,
+    Totals,
+    Validity,
+)
+from agentlocust.units import picousd_of, usd_text
+
+CENSORED_SHARE = 0.01  # beyond it percentiles miss the slowest calls noticeably
+
+ValidityStatus = Literal["valid", "strained", "saturated", "degraded"]
+
+_LATENCY_OF = {Kind.LLM: "latency", Kind.AGENT: "run_latency", Kind.TOOL: "tool_latency"}
+_OTHER_STATS = (
+    "failed_latency",
+    "ttft",
+    "ttfo",
+    "itl",
+    "tpot",
+    "call_cost",
+    "run_cost",
+    "run_tokens",
+    "run_calls",
+    "run_tool_calls",
+)
+_NS = SCALE[Unit.SECONDS]
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """A named part of the test, in seconds from its start; `users` at its end, if known."""
+
+    name: str
+    start_s: float
+    end_s: float
+    users: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TestFacts:
+    """What is known of a test beside its measurements.
+
+    `started` is ISO 8601 in UTC; `signal` is the number of the signal that ended the test, or 0;
+    `stop_reason` is "" for a planned end, `budget` when the budget guard stopped it, or free text;
+    `users_at` maps a second of the test to its users. `validity` is the worst that was seen, with
+    `validity_reasons`; a lost worker makes it `degraded` and cut calls `strained` by themselves.
+    Without `phases` the whole test is one.
+    """
+
+    __test__ = False  # not a test of pytest's
+
+    id: str
+    locustfile: str
+    started: str
+    duration_s: float
+    host: str
+    seed: int
+    workers: int = 0
+    users: int = 0
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+    stop_reason: str = ""
+    signal: int = 0
+    budget_picousd: int | None = None
+    validity: ValidityStatus = "valid"
+    validity_reasons: Sequence[str] = ()
+    workers_lost: Sequence[str] = ()
+    lag_p99_s: float | None = None
+    phases: Sequence[Phase] = ()
+    users_at: Mapping[int, int] = field(default_factory=dict)
+    monitor: Mapping[str, Any] = field(default_factory=dict)
+    faults: Mapping[str, Any] = field(default_factory=dict)
+    resilience: Mapping[str, Any] = field(default_factory=dict)
+    capacity: Mapping[str, Any] = field(default_factory=dict)
+
+
+def build_summary(ledger: Ledger, facts: TestFacts) -> Summary:
+    """The Summary of a test, without a verdict. Neither argument is changed or kept."""
+    keys = sorted(key for key in ledger.rows if key[0] != Kind.METRIC)
+    rows = [_row(key, ledger.rows[key]) for key in keys]
+    totals = _totals(rows, ledger)
+    phases = facts.phases or [Phase(MAIN_PHASE, 0.0, facts.duration_s, facts.users)]
+    return Summary(
+        test=TestInfo(
+            id=facts.id,
+            locustfile=facts.locustfile,
+            started=facts.started,
+            duration_s=facts.duration_s,
+            host=facts.host,
+            workers=facts.workers,
+            users=facts.users,
+            seed=facts.seed,
+            settings=dict(facts.settings),
+            versions=dict(facts.versions),
+            stop_reason=facts.stop_reason,
+            signal=facts.signal,
+            budget_usd=None if facts.budget_picousd is None else usd_text(facts.budget_picousd),
+        ),
+        validity=_validity(facts, totals),
+        totals=totals,
+        rows=rows,
+        metrics=_own_metrics(ledger),
+        phases=[PhaseModel(name=p.name, start_s=p.start_s, end_s=p.end_s, users=p.users) for p in phases],
+        series_step_s=ledger.width,
+        series=_series(ledger, facts.users_at),
+        failures=_failures(ledger),
+        monitor=dict(facts.monitor),
+        faults=dict(facts.faults),
+        resilience=dict(facts.resilience),
+        capacity=dict(facts.capacity),
+    )
+
+
+def _row(key: Key, row: ledgers.Row) -> Row:
+    kind, name, model, phase, labels = key
+    counts, sketches = row.counts, row.sketches
+    latency = _LATENCY_OF[Kind(kind)]
+    stats = {metric: Stats.of(sketches.get(metric), SCALE[CATALOGUE[metric].unit]) for metric in _OTHER_STATS}
+    itl_is: Literal["token gap", "chunk gap"] = "chunk gap" if counts.get("bundled") else "token gap"
+    return Row(
+        kind=Kind(kind).value,
+        name=name,
+        model=model,
+        phase=phase,
+        labels=dict(labels),
+        count=counts.get("calls", 0),
+        failed=counts.get("failed", 0),
+        cancelled=counts.get("cancelled", 0),
+        attempts=counts.get("attempts", 0),
+        judged=counts.get("judged", 0),
+        good=counts.get("good", 0),
+        unpriced=counts.get("unpriced", 0),
+        failures=_prefixed(counts, "failure:"),
+        statuses=_prefixed(counts, "status:"),
+        latency=Stats.of(sketches.get(latency), _NS),
+        itl_is=itl_is if stats["itl"] else None,
+        tokens=Tokens(**{bucket: counts.get(bucket, 0) for bucket in Tokens.model_fields}),
+        cost_usd=usd_text(_cost(kind, row)),
+        sketches={metric: sketch.encode() for metric, sketch in sorted(sketches.items())},
+        **stats,
+    )
+
+
+def _cost(kind: str, row: ledgers.Row) -> int:
+    if kind == Kind.AGENT:
+        return row.sketches["run_cost"].sum if "run_cost" in row.sketches else 0
+    return row.counts.get("cost_picousd", 0)
+
+
+def _prefixed(counts: Mapping[str, int], prefix: str) -> dict[str, int]:
+    return {name.removeprefix(prefix): n for name, n in sorted(counts.items()) if name.startswith(prefix)}
+
+
+def _totals(rows: Sequence[Row], ledger: Ledger) -> Totals:
+    calls, runs, tools = ([row for row in rows if row.kind == kind] for kind in (Kind.LLM, Kind.AGENT, Kind.TOOL))
+    cancelled = sum(row.cancelled for row in calls)
+    started = sum(row.count for row in calls) + cancelled
+    return Totals(
+        calls=sum(row.count for row in calls),
+        failed=sum(row.failed for row in calls),
+        cancelled=cancelled,
+        attempts=sum(row.attempts for row in calls),
+        runs=sum(row.count for row in runs),
+        runs_failed=sum(row.failed for row in runs),
+        runs_cancelled=sum(row.cancelled for row in runs),
+        tool_calls=sum(row.count for row in tools),
+        tools_failed=sum(row.failed for row in tools),
+        task_errors=ledger.counts.get("task_errors", 0),
+        other_requests=ledger.counts.get("other_requests", 0),
+        other_failed=ledger.counts.get("other_failed", 0),
+        tokens=Tokens(**{bucket: sum(getattr(row.tokens, bucket) for row in calls) for bucket in Tokens.model_fields}),
+        cost_usd=usd_text(sum(picousd_of(row.cost_usd) for row in calls)),
+        unpriced_calls=sum(row.unpriced for row in calls),
+        unpriced_models=sorted({row.model for row in calls if row.unpriced}),
+        censored=cancelled > CENSORED_SHARE * started,
+    )
+
+
+def _validity(facts: TestFacts, totals: Totals) -> Validity:
+    status, reasons = facts.validity, list(facts.validity_reasons)
+    if facts.workers_lost:
+        status = "degraded"
+        names = ", ".join(facts.workers_lost[:3]) + (", …" if len(facts.workers_lost) > 3 else "")
+        count = len(facts.workers_lost)
+        reasons.append(f"{count} worker{'' if count == 1 else 's'} lost: {names}")
+    if totals.censored:
+        status = "strained" if status == "valid" else status
+        reasons.append(f"{totals.cancelled:,} calls were cut by the end of the test: percentiles are censored")
+    return Validity(status=status, reasons=reasons, lag_p99_s=facts.lag_p99_s, workers_lost=list(facts.workers_lost))
+
+
+def _own_metrics(ledger: Ledger) -> list[OwnMetric]:
+    found = []
+    for (_, name, _, phase, labels), row in sorted(ledger.select(Kind.METRIC), key=lambda item: item[0]):
+        for metric, sketch in sorted(row.sketches.items()):
+            stats = Stats.of(sketch, SCALE[Unit.NUMBER])
+            if stats is not None:
+                own = OwnMetric(
+                    metric=metric, name=name, phase=phase, labels=dict(labels), stats=stats, sketch=sketch.encode()
+                )
+                found.append(own)
+    return found
+
+
+def _series(ledger: Ledger, users_at: Mapping[int, int]) -> list[Point]:
+    users_by_step: dict[int, int] = {}
+    for second, users in sorted(users_at.items()):
+        users_by_step[second // ledger.width] = users
+    points = []
+    for step in sorted(ledger.seconds.keys() | users_by_step.keys()):
+        row = ledger.seconds.get(step, ledgers.Row())
+        ttft, latency = row.sketches.get("ttft"), row.sketches.get("latency")
+        points.append(
+            Point(
+                t=step * ledger.width,
+                users=users_by_step.get(step),
+                calls=row.counts.get("calls", 0),
+                failed=row.counts.get("failed", 0),
+                runs=row.counts.get("runs", 0),
+                runs_failed=row.counts.get("runs_failed", 0),
+                output_tokens=row.counts.get("output", 0),
+                cost_usd=usd_text(row.counts.get("cost_picousd", 0)),
+                ttft_p50=_percentile_s(ttft, 50),
+                ttft_p95=_percentile_s(ttft, 95),
+                latency_p50=_percentile_s(latency, 50),
+                latency_p95=_percentile_s(latency, 95),
+            )
+        )
+    return points
+
+
+def _percentile_s(sketch: Sketch | None, p: float) -> float | None:
+    return sketch.percentile(p) / _NS if sketch is not None else None
+
+
+def _failures(ledger: Ledger) -> list[FailureSample]:
+    samples = [
+        FailureSample(kind=kind, name=name, status=status, text=text, times=times)
+        for (kind, name, status, text), times in ledger.samples.items()
+    ]
+    return sorted(samples, key=lambda sample: (-sample.times, sample.kind, sample.name, sample.status, sample.text))

@@ -1,0 +1,280 @@
+"""The models of `summary.json`: seconds, USD as exact decimal strings, counts as ints.
+
+Fields are added, never renamed; a reader leaves alone what it does not know.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+
+from agentlocust.errors import ConfigError
+from agentlocust.sketch import Sketch
+
+SCHEMA_VERSION: Literal[1] = 1
+
+Usd = Annotated[str, StringConstraints(pattern=r"^-?[0-9]+(\.[0-9]{1,12})?$")]
+Count = Annotated[int, Field(ge=0)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="allow", populate_by_name=True, ser_json_inf_nan="null")
+
+
+class Stats(_Part):
+    """A distribution: percentiles are nearest-rank within 1%, the rest is exact."""
+
+    count: Count
+    mean: float
+    min: float
+    max: float
+    p50: float
+    p90: float
+    p95: float
+    p99: float
+    p999: float = Field(alias="p99.9")
+
+    @classmethod
+    def of(cls, sketch: Sketch | None, scale: int) -> Stats | None:
+        """The stats of a sketch of which `scale` make one unit; None when it holds nothing."""
+        if sketch is None or not sketch.count:
+            return None
+        p50, p90, p95, p99, p999 = (sketch.percentile(p) / scale for p in (50, 90, 95, 99, 99.9))
+        low, high = sketch.min / scale, sketch.max / scale
+        return cls(
+            count=sketch.count,
+            mean=sketch.mean / scale,
+            min=low,
+            max=high,
+            p50=p50,
+            p90=p90,
+            p95=p95,
+            p99=p99,
+            p999=p999,
+        )
+
+
+class Tokens(_Part):
+    """Tokens: `input` holds what was read from and written to the cache, `output` the reasoning."""
+
+    input: Count = 0
+    cache_read: Count = 0
+    cache_write: Count = 0
+    output: Count = 0
+    reasoning: Count = 0
+    estimated: Count = 0
+
+
+class TestInfo(_Part):
+    """What was run: where, by what, with which settings; `started` is ISO 8601 in UTC."""
+
+    __test__: ClassVar[bool] = False  # not a test of pytest's
+
+    id: str
+    locustfile: str
+    started: str
+    duration_s: float
+    host: str
+    workers: Count
+    users: Count
+    seed: int
+    settings: dict[str, Any] = {}
+    versions: dict[str, str] = {}
+    stop_reason: str = ""
+    signal: Count = 0
+    budget_usd: Usd | None = None
+
+
+class CheckResult(_Part):
+    """One check and what came of it; `observed` and `limit` in base units, with their readable text.
+
+    `margin` is the distance to the limit as a share of it, negative beyond it.
+    """
+
+    check: str
+    name: str = ""
+    observed: float | None
+    observed_text: str
+    limit: float
+    limit_text: str
+    ok: bool
+    samples: Count
+    margin: float | None = None
+    reason: str = ""
+    default: bool = False
+    abort: bool = False
+    metric: str = ""
+
+
+class VerdictModel(_Part):
+    """The outcome: the process's exit code, its word, why, and every check."""
+
+    exit_code: int
+    status: Literal["passed", "failed", "invalid", "budget", "interrupted"]
+    reasons: list[str] = []
+    checks: list[CheckResult] = []
+
+
+class Validity(_Part):
+    """Whether the numbers can be trusted: `saturated` and `degraded` tests are not valid."""
+
+    status: Literal["valid", "strained", "saturated", "degraded"] = "valid"
+    reasons: list[str] = []
+    lag_p99_s: float | None = None
+    workers_lost: list[str] = []
+
+
+class Totals(_Part):
+    """Exact totals of the whole test, warm-up included. `censored`: more than 1% of calls were cut."""
+
+    calls: Count = 0
+    failed: Count = 0
+    cancelled: Count = 0
+    attempts: Count = 0
+    runs: Count = 0
+    runs_failed: Count = 0
+    runs_cancelled: Count = 0
+    tool_calls: Count = 0
+    tools_failed: Count = 0
+    task_errors: Count = 0
+    other_requests: Count = 0
+    other_failed: Count = 0
+    tokens: Tokens = Tokens()
+    cost_usd: Usd = "0"
+    unpriced_calls: Count = 0
+    unpriced_models: list[str] = []
+    censored: bool = False
+
+
+class Row(_Part):
+    """Everything of one kind, name, model, phase and labels. `count` is completed and failed.
+
+    `sketches` hold each metric's whole distribution (see `Sketch.encode`), so that any percentile
+    can be had later. Times are of successes, save `failed_latency`.
+    """
+
+    kind: Literal["LLM", "AGENT", "TOOL"]
+    name: str
+    model: str
+    phase: str
+    labels: dict[str, str] = {}
+    count: Count = 0
+    failed: Count = 0
+    cancelled: Count = 0
+    attempts: Count = 0
+    judged: Count = 0
+    good: Count = 0
+    unpriced: Count = 0
+    failures: dict[str, int] = {}
+    statuses: dict[str, int] = {}
+    latency: Stats | None = None
+    failed_latency: Stats | None = None
+    ttft: Stats | None = None
+    ttfo: Stats | None = None
+    itl: Stats | None = None
+    itl_is: Literal["token gap", "chunk gap"] | None = None
+    tpot: Stats | None = None
+    call_cost: Stats | None = None
+    run_cost: Stats | None = None
+    run_tokens: Stats | None = None
+    run_calls: Stats | None = None
+    run_tool_calls: Stats | None = None
+    tokens: Tokens = Tokens()
+    cost_usd: Usd = "0"
+    sketches: dict[str, list[int]] = {}
+
+
+class OwnMetric(_Part):
+    """A metric that the locustfile recorded itself."""
+
+    metric: str
+    name: str
+    phase: str
+    labels: dict[str, str] = {}
+    stats: Stats
+    sketch: list[int]
+
+
+class PhaseModel(_Part):
+    """A named part of the test, in seconds from its start."""
+
+    name: str
+    start_s: float
+    end_s: float
+    users: Count | None = None
+
+
+class Point(_Part):
+    """One step of the test's series, `t` seconds from its start; counts are of the step."""
+
+    t: float
+    users: Count | None = None
+    calls: Count = 0
+    failed: Count = 0
+    runs: Count = 0
+    runs_failed: Count = 0
+    output_tokens: Count = 0
+    cost_usd: Usd = "0"
+    ttft_p50: float | None = None
+    ttft_p95: float | None = None
+    latency_p50: float | None = None
+    latency_p95: float | None = None
+
+
+class FailureSample(_Part):
+    """One text of a failure and how often it was met; only a bounded number is kept."""
+
+    kind: str
+    name: str
+    status: Count
+    text: str
+    times: Count
+
+
+class Summary(_Part):
+    """One test. See the field's own models for what each part promises."""
+
+    schema_version: Literal[1] = Field(default=SCHEMA_VERSION, alias="schema")
+    test: TestInfo
+    verdict: VerdictModel | None = None
+    validity: Validity = Validity()
+    totals: Totals = Totals()
+    rows: list[Row] = []
+    metrics: list[OwnMetric] = []
+    phases: list[PhaseModel] = []
+    series_step_s: Count = 1
+    series: list[Point] = []
+    failures: list[FailureSample] = []
+    monitor: dict[str, Any] = {}
+    faults: dict[str, Any] = {}
+    resilience: dict[str, Any] = {}
+    capacity: dict[str, Any] = {}
+
+
+def dump_summary(summary: Summary) -> str:
+    """The text of `summary.json`."""
+    data = summary.model_dump(mode="json", by_alias=True)
+    return json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False) + "\n"
+
+
+def parse_summary(text: str | bytes, source: str = "summary.json") -> Summary:
+    """Read what `dump_summary` wrote. Raises ConfigError for anything else, also another schema version."""
+    try:
+        return Summary.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        key = ".".join(str(step) for step in first["loc"])
+        raise ConfigError(
+            f"not a summary of a test: {first['msg']}",
+            where=f"{source}:{key}" if key else source,
+            hint="give the summary.json of a test's directory, written by this version or an earlier one",
+        ) from error
+
+
+def json_schema_text() -> str:
+    """The JSON Schema of `summary.json`, as published in the package."""
+    schema = Summary.model_json_schema(by_alias=True, mode="serialization")
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    return json.dumps(schema, indent=1, sort_keys=True) + "\n"

@@ -1,0 +1,212 @@
+"""The console summary, held against golden files.
+
+Regenerate them with `WRITE_GOLDEN=1 pytest tests/unit/report/test_console.py`, then read the diff.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.cells import cell_len
+
+from agentlocust.failures import Failure, FailureKind
+from agentlocust.ledger import Ledger
+from agentlocust.records import WARMUP_PHASE, AgentRun, Call, ToolCall
+from agentlocust.report.console import MAX_LINES, print_summary, render
+from agentlocust.report.lines import WIDTH
+from agentlocust.sla import decide, evaluate, load_checks
+from agentlocust.summary import Phase, Summary, TestFacts, build_summary
+from agentlocust.usage import Usage
+
+GOLDEN = Path(__file__).parent / "golden"
+RESULTS = "results/2026-11-20T10-40-00Z-agent"
+CHECKS = ["p95(ttft) < 2s", "p95(latency) < 8s", "error_rate < 5%", "mean(run_cost) < $0.05"]
+
+
+def a_call(number: int, **changes: object) -> Call:
+    fields: dict[str, object] = {
+        "name": "refund",
+        "model": "gpt-4o-mini",
+        "started": 0.0,
+        "latency": 1.0 + number % 50 / 10,
+        "ttft": 0.2 + number % 40 / 100,
+        "gaps_ns": [20_000_000, 33_000_000],
+        "usage": Usage(uncached_input=400, cache_read=600, output=200, reasoning=40),
+        "cost_picousd": 2_500_000_000,
+        "status": 200,
+        "good": number % 4 != 0,
+    }
+    return Call(**(fields | changes))  # type: ignore[arg-type]
+
+
+def a_ledger(calls: int = 1000, **changes: object) -> Ledger:
+    ledger = Ledger()
+    for number in range(calls):
+        ledger.add_call(a_call(number, **changes), number // 10)
+        ledger.add_tool(ToolCall("lookup", 0.0, 0.05, error="no such order" if number % 50 == 0 else ""))
+        if number % 10 == 0:
+            ledger.add_run(
+                AgentRun("refund", 0.0, 20.0, calls=10, tool_calls=3, usage_total=12_000, cost_picousd=25 * 10**9), 1
+            )
+    return ledger
+
+
+def facts(**changes: object) -> TestFacts:
+    fields: dict[str, object] = {
+        "id": "2026-11-20T10-40-00Z-agent",
+        "locustfile": "agent.py",
+        "started": "2026-11-20T10:40:00Z",
+        "duration_s": 300.0,
+        "host": "mock",
+        "seed": 42,
+        "users": 50,
+        "versions": {"agentlocust": "0.1.0"},
+        "lag_p99_s": 0.003,
+    }
+    return TestFacts(**(fields | changes))  # type: ignore[arg-type]
+
+
+def judged(ledger: Ledger, checks: list[str], **changes: object) -> Summary:
+    summary = build_summary(ledger, facts(**changes))
+    results = evaluate(load_checks(checks, own_metrics=["docs_found"]), summary)
+    return summary.model_copy(update={"verdict": decide(summary, results)})
+
+
+def passed() -> Summary:
+    return judged(a_ledger(), CHECKS, budget_picousd=5 * 10**12)
+
+
+def failed() -> Summary:
+    ledger = a_ledger()
+    for number in range(60):
+        kind = FailureKind.TIMEOUT if number % 3 else FailureKind.RATE_LIMITED
+        failure = Failure(kind, "slow down: limit 500 a minute", 429)
+        ledger.add_call(a_call(number, failure=failure, usage=Usage(), cost_picousd=0, status=429), 7)
+    ledger.add_run(AgentRun("refund", 0.0, 9.0, error="answered about another order"), 5)
+    ledger.count("task_errors", 2)
+    checks = ["p95(ttft) < 500ms", "p99.9(latency){name=refund;model=gpt-4o-mini;phase=main} <= 5s", "error_rate < 5%"]
+    return judged(ledger, checks)
+
+
+def no_requests() -> Summary:
+    return judged(Ledger(), ["p95(ttft) < 2s"], duration_s=12.0)
+
+
+def lost_worker() -> Summary:
+    lost = {"validity_reasons": ["worker-3: no report for 6 s"], "workers_lost": ["worker-3"]}
+    return judged(a_ledger(), CHECKS, workers=4, **lost)
+
+
+def unpriced() -> Summary:
+    ledger = a_ledger(100)
+    for number in range(31):
+        ledger.add_call(a_call(number, model="acme/llama-\x1b[31mred", cost_picousd=None), 3)
+    return judged(ledger, ["sum(cost) < $2", "p95(ttft) < 2s"])
+
+
+def cut() -> Summary:
+    ledger = a_ledger(bundled=True)
+    for number in range(100):
+        ledger.add_call(a_call(number, failure=Failure(FailureKind.CANCELLED, "")), 299)
+    return judged(ledger, ["p95(ttft) < 2s"])
+
+
+def interrupted() -> Summary:
+    return judged(a_ledger(50), ["p95(ttft) < 2s"], signal=2, stop_reason="SIGINT", duration_s=17.4)
+
+
+def without_sla() -> Summary:
+    ledger = a_ledger(200)
+    ledger.add_call(a_call(1, failure=Failure(FailureKind.SERVER_ERROR, "boom", 500)), 1)
+    ledger.count("other_requests", 1234)
+    ledger.count("other_failed", 3)
+    return judged(ledger, [])
+
+
+def many_checks() -> Summary:
+    limits = [*range(1, 6), *range(400, 2150, 50)]
+    ledger = a_ledger()
+    for value in (3, 5, 12):
+        ledger.add_metric("docs_found", value, "refund", "main")
+    ledger.add_call(a_call(1, phase=WARMUP_PHASE), 0)
+    warm = [Phase(WARMUP_PHASE, 0, 30), Phase("main", 30, 300)]
+    return judged(ledger, [f"p95(ttft) < {limit}ms" for limit in limits], phases=warm)
+
+
+def black_box() -> Summary:
+    ledger = Ledger()
+    for number in range(200):
+        ledger.add_run(AgentRun("support", 0.0, 2.0 + number / 100), number)
+    return judged(ledger, ["p95(run_latency) < 5s"])
+
+
+CASES: list[Callable[[], Summary]] = [
+    passed, failed, no_requests, lost_worker, unpriced, cut, interrupted, without_sla, many_checks, black_box
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
+def test_the_summary_is_the_golden_one(case: Callable[[], Summary]) -> None:
+    """Each kind of test is told in exactly the words of its golden file."""
+    path = GOLDEN / f"{case.__name__}.txt"
+    text = render(case(), RESULTS)
+    if os.environ.get("WRITE_GOLDEN"):
+        path.write_text(text, encoding="utf-8")
+    assert path.read_text(encoding="utf-8") == text
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
+def test_it_fits_a_terminal(case: Callable[[], Summary]) -> None:
+    """No summary has more than 30 lines or a line of more than 80 columns."""
+    lines = render(case(), "results/" + "x" * 200).splitlines()
+    assert len(lines) <= MAX_LINES
+    assert max(map(cell_len, lines)) <= WIDTH
+    assert lines[-1].endswith(")")
+
+
+@given(st.text(max_size=60), st.text(max_size=300))
+def test_hostile_text_neither_moves_the_cursor_nor_breaks_a_line(name: str, text: str) -> None:
+    """Whatever a server or a model is called, every line stays printable and within its columns."""
+    ledger = Ledger()
+    nasty = "\x1b]52;c;aGk=\x07\x9b2J\u202e" + name
+    ledger.add_call(a_call(1, name=nasty, model=nasty, failure=Failure(FailureKind.PROTOCOL, text)), 1)
+    ledger.add_call(a_call(1, model=nasty, cost_picousd=None), 1)
+    ledger.add_metric(nasty, 1.5, nasty, "main")
+    summary = judged(ledger, ["p95(ttft) < 2s"], host=nasty, locustfile=nasty, validity_reasons=[nasty])
+    shown = render(summary, nasty)
+    assert not any(ord(c) < 32 or 127 <= ord(c) < 160 or c == "\u202e" for c in shown.replace("\n", ""))
+    assert len(shown.splitlines()) <= MAX_LINES
+    assert max(map(cell_len, shown.splitlines())) <= WIDTH
+
+
+class Terminal(io.StringIO):
+    """A text file that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_colour_only_on_a_terminal_and_not_with_no_color() -> None:
+    """A pipe and NO_COLOR get the plain text; a terminal gets the same text in colour."""
+    pipe, plain, coloured = io.StringIO(), Terminal(), Terminal()
+    print_summary(failed(), pipe, RESULTS, {})
+    print_summary(failed(), plain, RESULTS, {"NO_COLOR": "1"})
+    print_summary(failed(), coloured, RESULTS, {"TERM": "xterm-256color"})
+    assert "\x1b" not in pipe.getvalue()
+    assert pipe.getvalue() == plain.getvalue() == render(failed(), RESULTS)
+    assert "FAIL" in coloured.getvalue()
+    assert "\x1b[" in coloured.getvalue()
+
+
+def test_a_terminal_that_knows_only_ascii_still_gets_its_summary() -> None:
+    """A character that the output cannot encode is replaced, not an error."""
+    raw = io.BytesIO()
+    file = io.TextIOWrapper(raw, encoding="ascii")
+    print_summary(many_checks(), file, RESULTS, {})
+    assert b"? and " in raw.getvalue()

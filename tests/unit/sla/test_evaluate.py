@@ -1,0 +1,203 @@
+"""Checks on a Summary: what they see, and that nothing seen is never a pass."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from agentlocust.failures import Failure, FailureKind
+from agentlocust.ledger import Ledger
+from agentlocust.records import WARMUP_PHASE, AgentRun, Call, ToolCall
+from agentlocust.sla import due, evaluate, load_checks, parse_check
+from agentlocust.summary import CheckResult, Phase, Summary, TestFacts, build_summary, dump_summary, parse_summary
+from agentlocust.usage import Usage
+
+PHASES = [Phase(WARMUP_PHASE, 0, 20), Phase("main", 20, 120)]
+
+
+def a_call(**changes: Any) -> Call:
+    fields: dict[str, Any] = {"name": "refund", "model": "m", "started": 0.0, "latency": 2.0, "ttft": 0.5}
+    return Call(**(fields | {"cost_picousd": 10**10, "usage": Usage(uncached_input=100, output=50)} | changes))
+
+
+def a_summary(ledger: Ledger, phases: list[Phase] = PHASES) -> Summary:
+    facts = TestFacts("t", "a.py", "2026-11-20T10:40:00Z", 120.0, "mock", 1, phases=phases)
+    # By way of its file: a check on a finished test is as good as one on a running one.
+    return parse_summary(dump_summary(build_summary(ledger, facts)))
+
+
+def full() -> Ledger:
+    """A hundred calls, of which two failed and one was cut; ten in the warm-up, far slower."""
+    ledger = Ledger()
+    for number in range(97):
+        ledger.add_call(a_call(labels=(("tenant", "ab"[number % 2]),), good=number < 50), number)
+    for _ in range(2):
+        ledger.add_call(a_call(latency=0.002, failure=Failure(FailureKind.RESET, "gone")), 98)
+    ledger.add_call(a_call(name="search", latency=4.0, ttft=1.0), 99)
+    ledger.add_call(a_call(failure=Failure(FailureKind.CANCELLED, "")), 119)
+    for _ in range(10):
+        ledger.add_call(a_call(phase=WARMUP_PHASE, latency=60.0, ttft=30.0), 1)
+    for number in range(10):
+        ledger.add_tool(ToolCall("lookup", 0.0, 0.1, error="" if number else "boom"))
+        ledger.add_run(AgentRun("refund", 0.0, 10.0, calls=9, tool_calls=1, usage_total=900, cost_picousd=10**11), 5)
+    ledger.add_metric("docs_found", 7, "refund", "main", (("tenant", "a"),))
+    ledger.add_metric("docs_found", 9, "refund", "main")
+    ledger.count("task_errors", 3)
+    return ledger
+
+
+def check(text: str, summary: Summary) -> CheckResult:
+    (result,) = evaluate([parse_check(text, own_metrics=["docs_found"])], summary)
+    return result
+
+
+@pytest.mark.parametrize(
+    ("text", "observed", "samples"),
+    [
+        ("p50(latency) < 3s", 2.0, 98),
+        ("max(latency) < 5s", 4.0, 98),
+        ("p99.9(ttft){name=refund} < 1s", 0.5, 97),
+        ("mean(latency){name=search} < 5s", 4.0, 1),
+        ("count(ttft){tenant=a} == 49", 49.0, 49),
+        ("max(ttft){phase=warm-up} < 1m", 30.0, 10),
+        ("max(failed_latency) < 1s", 0.002, 2),
+        ("error_rate < 5%", 0.02, 100),
+        ("sum(calls) == 100", 100.0, 101),
+        ("sum(failed) <= 2", 2.0, 101),
+        ("sum(cancelled) <= 1", 1.0, 101),
+        ("rate(calls) > 0.5/s", 1.0, 101),
+        ("throughput > 0.5/s", 0.98, 100),
+        ("goodput > 0.4/s", 0.5, 100),
+        ("sum(cost) < $2", 1.01, 101),
+        ("rate(cost) < $0.02/s", 0.0101, 101),
+        ("mean(call_cost) < $0.02", 0.01, 100),
+        ("sum(tokens) > 100", 15_150.0, 101),
+        ("mean(run_cost) < $0.2", 0.1, 10),
+        ("mean(run_tokens) < 1000", 900.0, 10),
+        ("max(run_calls) < 10", 9.0, 10),
+        ("p95(run_latency) < 11s", 10.0, 10),
+        ("sum(runs) == 10", 10.0, 10),
+        ("tool_error_rate < 20%", 0.1, 10),
+        ("p95(tool_latency) < 1s", 0.1, 9),
+        ("sum(task_errors) < 4", 3.0, 3),
+        ("sum(other_failed) <= 0", 0.0, 1),
+        ("mean(docs_found) > 7", 8.0, 2),
+        ("max(docs_found){tenant=a} < 8", 7.0, 1),
+        ("rate(docs_found) < 1/s", 0.16, 2),
+    ],
+)
+def test_a_check_sees_exactly_its_rows(text: str, observed: float, samples: int) -> None:
+    """Filters narrow it down, warm-up is left out unless named, and rates are over the time it took."""
+    result = check(text, a_summary(full()))
+    assert (result.observed, result.samples, result.ok) == (pytest.approx(observed, rel=0.0101), samples, True)
+    assert result.reason == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "observed_text", "margin", "reason"),
+    [
+        ("max(latency) < 2s", "4.00 s", -1.0, "100% over the limit"),
+        ("max(latency) < 4s", "4.00 s", 0.0, "at the limit"),
+        ("rate(calls) > 4/s", "1/s", -0.75, "75.0% under the limit"),
+        ("sum(task_errors) <= 0", "3", None, "not <= 0"),
+        ("sum(failed) == 3", "2", None, "not == 3"),
+        ("sum(cost) < $1", "$1.01", -0.01, "1.0% over the limit"),
+        ("error_rate < 1%", "2.0%", -1.0, "100% over the limit"),
+    ],
+)
+def test_a_failed_check_says_by_how_much(text: str, observed_text: str, margin: float | None, reason: str) -> None:
+    """Observed, limit and margin are there to print."""
+    result = check(text, a_summary(full()))
+    assert (result.ok, result.observed_text, result.reason) == (False, observed_text, reason)
+    assert result.margin == (None if margin is None else pytest.approx(margin))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "p95(ttft) < 2s", "error_rate < 1%", "sum(failed) <= 0", "rate(calls) >= 0/s", "throughput >= 0/s",
+        "goodput >= 0/s", "sum(cost) < $1", "mean(run_cost) < $1", "run_error_rate < 1%", "max(docs_found) < 1",
+        "tool_error_rate < 1%", "count(latency) >= 0",
+    ],
+)  # fmt: skip
+def test_no_samples_is_no_pass(text: str) -> None:
+    """A check that saw nothing fails and says so, in an empty test and under a filter that matches nothing."""
+    assert (check(text, a_summary(Ledger())).ok, check(text, a_summary(Ledger())).reason) == (False, "no samples")
+    left, right = text.split(" ", 1)
+    assert check(f"{left}{{name=gone}} {right}", a_summary(full())).reason == "no samples"
+
+
+def test_all_calls_failed_is_no_pass() -> None:
+    """Where nothing succeeded, percentiles have no samples and the error rate is 100%."""
+    ledger = Ledger()
+    ledger.add_call(a_call(failure=Failure(FailureKind.CONNECT, "refused")), 1)
+    summary = a_summary(ledger)
+    assert check("p95(latency) < 9s", summary).reason == "no samples"
+    assert check("error_rate < 1%", summary).observed == 1.0
+
+
+def test_cut_calls_are_in_no_error_rate() -> None:
+    """Only cancelled calls: nothing completed, so there is nothing to judge."""
+    ledger = Ledger()
+    ledger.add_call(a_call(failure=Failure(FailureKind.CANCELLED, "")), 1)
+    assert check("error_rate < 1%", a_summary(ledger)).reason == "no samples"
+
+
+def test_min_samples_must_be_reached() -> None:
+    """A good number from too few samples is not a pass."""
+    checks = load_checks([{"check": "p95(ttft) < 2s", "min_samples": 99}, "error_rate < 9%"])
+    first, second, _ = evaluate(checks, a_summary(full()))
+    assert (first.ok, first.reason) == (False, "98 of 99 samples needed")
+    assert second.ok
+
+
+@pytest.mark.parametrize("text", ["sum(cost) < $9", "mean(call_cost) < $9", "max(run_cost) < $9", "rate(cost) < $9/s"])
+def test_an_unknown_price_is_no_pass(text: str) -> None:
+    """A cost of which a part is unknown is never below a limit; the model is named."""
+    ledger = full()
+    ledger.add_call(a_call(model="acme/llama", cost_picousd=None), 1)
+    ledger.add_run(AgentRun("refund", 0.0, 1.0, cost_picousd=None), 1)
+    result = check(text, a_summary(ledger))
+    assert (result.ok, result.observed, result.reason) == (False, None, "no price for acme/llama")
+    if "run" not in text:
+        left, right = text.split(" ", 1)
+        assert check(f"{left}{{model=m}} {right}", a_summary(ledger)).ok
+
+
+def test_a_phase_of_no_length_has_no_rate() -> None:
+    """Dividing by no time is a failure with a reason, not a crash."""
+    result = check("rate(calls){phase=main} > 1/s", a_summary(full(), [Phase("main", 5, 5)]))
+    assert (result.ok, result.reason) == (False, "no time passed")
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"), [("call", "error_rate < 1%"), ("run", "run_error_rate < 1%"), ("tool", "tool_error_rate < 1%")]
+)
+def test_the_default_check_looks_at_what_the_test_has(kind: str, text: str) -> None:
+    """A test of black-box agents has no calls; its default check is on runs, not a failure."""
+    ledger = Ledger()
+    if kind == "call":
+        ledger.add_call(a_call(), 1)
+    if kind in ("call", "run"):
+        ledger.add_run(AgentRun("a", 0.0, 1.0), 1)
+    ledger.add_tool(ToolCall("lookup", 0.0, 0.1))
+    results = evaluate(load_checks(["p95(tool_latency) < 1s"]), a_summary(ledger))
+    assert [(result.check, result.ok, result.default) for result in results[1:]] == [
+        (text, True, True), ("sum(task_errors) <= 0", True, True),
+    ]  # fmt: skip
+
+
+def test_an_aborting_check_is_due_when_it_is_violated() -> None:
+    """It waits for its time and for samples, and one that is kept to is never due."""
+    forms = [
+        {"check": "error_rate < 1%", "abort": True, "after": "30s"},
+        {"check": "error_rate < 50%", "abort": True},
+        {"check": "max(latency) < 1s", "abort": True, "min_samples": 99},
+        {"check": "max(latency) < 1s", "abort": False},
+        {"check": "p95(tool_latency){name=gone} < 1s", "abort": True},
+    ]
+    checks = load_checks(forms)
+    assert due(checks, a_summary(full()), 29.0) == []
+    assert [result.check for result in due(checks, a_summary(full()), 30.0)] == ["error_rate < 1%"]
+    assert due(checks, a_summary(Ledger()), 30.0) == []
