@@ -1,0 +1,1 @@
+"""User classes: Locust users whose LLM calls, tools and agent runs are measured."""

@@ -1,0 +1,257 @@
+"""AgentUser: a Locust user that calls an LLM, runs tools and agent tasks, and is measured."""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+import gevent
+from locust import User
+
+from agentlocust.dialects.base import Dialect
+from agentlocust.metrics import SCALE, Unit
+from agentlocust.records import Call, Labels
+from agentlocust.sla import Slo
+from agentlocust.users.meter import Asked, Meter
+from agentlocust.users.reply import Reply
+from agentlocust.users.run import Run
+from agentlocust.wire.exchange import Exchange, HttpRequest, Timeouts
+from agentlocust.wire.pool import Pool
+from agentlocust.wire.tap import Outcome, Tap
+from agentlocust.wire.target import Key, Target, key_from_environment
+
+if TYPE_CHECKING:
+    from gevent.pool import Group
+    from locust.env import Environment
+
+Check = Callable[[Reply], object]
+
+MOCK_HOST = "mock"
+_THE_END: Final = "the test ended"
+
+
+class AgentUser(User):
+    """Base of the User classes; its settings are class attributes.
+
+    `model`; `system` (a system prompt); `max_tokens`; `stream` (on by default); `sla` (checks);
+    `goodput` (SLOs a call must meet, e.g. `{"ttft": "500ms"}`); `metrics` (names that `metric`
+    may record); `timeouts`; `max_retries` (of `client`, 0); `strict_stream` (a stream must bring
+    its terminal event; False accepts a finish reason, for servers that send none).
+    """
+
+    abstract = True
+
+    model: str = ""
+    system: str = ""
+    max_tokens: int | None = None
+    stream: bool = True
+    sla: Sequence[Any] = ()
+    goodput: Mapping[str, str] = {}
+    metrics: Sequence[str] = ()
+    timeouts: Timeouts = Timeouts()
+    max_retries: int = 0
+    strict_stream: bool = True
+
+    key_variable: ClassVar[str] = ""
+    concrete: ClassVar[list[type[AgentUser]]] = []
+
+    def __init_subclass__(cls, **settings: Any) -> None:
+        super().__init_subclass__(**settings)
+        AgentUser.concrete.append(cls)
+
+    def __init__(self, environment: Environment) -> None:
+        super().__init__(environment)
+        self.meter: Meter = environment.agentlocust  # type: ignore[attr-defined]  # put there by the plugin
+        self.current_run: Run | None = None
+        self.random = random.Random(random.getrandbits(64))  # drawn from the test's seed
+        self.target = Target.parse(self._host())
+        self.pool = Pool()
+        self._key: Key = key_from_environment(self.key_variable, self.target.origin)
+        self._slo = Slo.parse(self.goodput) if self.goodput else None
+        self._client: Any = None
+
+    def start(self, group: Group) -> Any:
+        """Start the user's greenlet; its connections close when it ends, however it ends."""
+        greenlet = super().start(group)
+        greenlet.link(lambda _: self.pool.close())
+        return greenlet
+
+    def _host(self) -> str:
+        host = self.environment.host or ""
+        return self.meter.mock_url if host in ("", MOCK_HOST) else host
+
+    @property
+    def dialect(self) -> Dialect:
+        """The API that `chat` speaks."""
+        raise NotImplementedError(f"{type(self).__name__} speaks no API; use OpenAIUser or AnthropicUser")
+
+    # -- what a task uses ----------------------------------------------------------------------
+
+    def agent_run(self, name: str, *, labels: Mapping[str, str] | None = None) -> Run:
+        """One agent task: `with self.agent_run("refund") as run:`. Calls inside belong to it."""
+        return Run(self, name, self.dialect, _labels(labels))
+
+    def metric(self, name: str, value: float, *, labels: Mapping[str, str] | None = None) -> None:
+        """Record one value of a metric of your own, named in `metrics`. Raises ValueError otherwise."""
+        if name not in self.metrics:
+            raise ValueError(f"metric {name!r} is not named in {type(self).__name__}.metrics")
+        run = self.current_run
+        own = _labels(labels) or (run.labels if run is not None else ())
+        self.meter.record_metric(name, value, run.name if run is not None else type(self).__name__, own)
+
+    def chat(
+        self,
+        messages: str | Sequence[Any],
+        *,
+        name: str = "",
+        model: str = "",
+        system: str | None = None,
+        tools: Sequence[Mapping[str, Any]] | None = None,
+        tool_choice: str | Mapping[str, Any] | None = None,
+        max_tokens: int | None = None,
+        stream: bool | None = None,
+        check: Check | None = None,
+        labels: Mapping[str, str] | None = None,
+        **params: Any,
+    ) -> Reply:
+        """Ask the model once; every failure is told in the Reply, none is raised.
+
+        A string continues the conversation of the run around it (or starts one of its own);
+        `run.messages` sends that conversation as it stands; any other list is sent as it is.
+        `check(reply)` judges the content before the call is recorded: False, or a string that
+        says why, makes it a failed call. Other keywords are parameters of the provider's.
+        """
+        run = self.current_run
+        dialect = self.dialect
+        if isinstance(messages, str):
+            said = dialect.user_message(messages)
+            if run is not None:
+                run.messages.append(said)
+                messages = run.messages
+            else:
+                messages = [said]
+        streamed = self.stream if stream is None else stream
+        body = dialect.build(
+            model=model or self.model,
+            messages=messages,
+            system=self.system if system is None else system,
+            tools=tools,
+            tool_choice=tool_choice,
+            max_tokens=self.max_tokens if max_tokens is None else max_tokens,
+            stream=streamed,
+            params=params,
+        )
+        reply, outcome = self._ask(dialect, body, name=name, streamed=streamed, check=check, labels=labels)
+        if run is not None and messages is run.messages and (reply.ok or outcome.decoded.terminal):
+            run.extend(outcome.decoded)
+        return reply
+
+    # -- the fast path -------------------------------------------------------------------------
+
+    def _ask(
+        self,
+        dialect: Dialect,
+        body: Mapping[str, Any],
+        *,
+        name: str,
+        streamed: bool,
+        check: Check | None,
+        labels: Mapping[str, str] | None,
+    ) -> tuple[Reply, Outcome]:
+        started_ns = time.monotonic_ns()
+        encoded = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+        tap = Tap(dialect, streamed=streamed, strict=self.strict_stream, started_ns=started_ns)
+        request = HttpRequest("POST", self.target.origin, self.target.path_of(dialect.path), self._headers(), encoded)
+        exchange = Exchange(self.pool, request, self.timeouts)
+        tap.watch(exchange)
+        asked = self._asked(name, dialect, str(body.get("model", "")), encoded, _labels(labels))
+        try:
+            exchange.send()
+            exchange.wait_end()
+        except BaseException as error:
+            self._finish(tap, asked, cut=_why_cut(error))
+            raise
+        finally:
+            exchange.close()
+        return self._finish(tap, asked, check=check)
+
+    def _headers(self) -> list[tuple[str, str]]:
+        key = self._key.value if self._key.usable_for(self.target.origin) else ""
+        return [
+            *self.dialect.headers(key).items(),
+            ("Content-Type", "application/json"),
+            ("Accept", "text/event-stream, application/json"),
+            ("Accept-Encoding", "identity"),
+            ("User-Agent", "agentlocust"),
+        ]
+
+    def _asked(self, name: str, dialect: Dialect, model: str, body: bytes, labels: Labels) -> Asked:
+        run = self.current_run
+        return Asked(
+            name=name or (run.name if run is not None else _operation(dialect)),
+            model=model.partition("@")[0],  # what follows tells the mock how to behave
+            body=body,
+            labels=labels or (run.labels if run is not None else ()),
+            good=self._slo.met if self._slo is not None else None,
+        )
+
+    def _finish(self, tap: Tap, asked: Asked, *, check: Check | None = None, cut: str = "") -> tuple[Reply, Outcome]:
+        outcome = tap.settle(cut=cut)
+        reply = Reply()
+
+        def fill(call: Call) -> str:
+            _fill(reply, call, outcome)
+            return _judged(check, reply) if check is not None else ""
+
+        call = self.meter.record_call(outcome, asked, judge=fill)
+        _fill(reply, call, outcome)
+        if self.current_run is not None:
+            self.current_run.call_ended(call)
+        return reply, outcome
+
+    def _sdk_call_ended(self, tap: Tap, model: str, *, cut: str) -> None:
+        request = tap.exchange.request if tap.exchange is not None else None
+        body = request.body if request is not None else b""
+        self._finish(tap, self._asked("", tap.dialect, model, body, ()), cut=cut)
+
+
+def _operation(dialect: Dialect) -> str:
+    return "embed" if dialect.path.endswith("/embeddings") else "chat"
+
+
+def _labels(labels: Mapping[str, str] | None) -> Labels:
+    return tuple(sorted((str(key), str(value)) for key, value in labels.items())) if labels else ()
+
+
+def _why_cut(error: BaseException) -> str:
+    return _THE_END if isinstance(error, gevent.GreenletExit) else f"cut by {type(error).__name__}"
+
+
+def _judged(check: Check, reply: Reply) -> str:
+    try:
+        verdict = check(reply)
+    except Exception as error:  # the user's own code: what it raises is its verdict
+        return f"check raised {type(error).__name__}: {error}"
+    if isinstance(verdict, str):
+        return verdict
+    return "check failed" if verdict is False else ""
+
+
+def _fill(reply: Reply, call: Call, outcome: Outcome) -> None:
+    decoded = outcome.decoded
+    reply.text = decoded.text
+    reply.reasoning = decoded.reasoning
+    reply.tool_calls = decoded.tool_calls
+    reply.usage = call.usage
+    reply.cost = None if call.cost_picousd is None else Decimal(call.cost_picousd) / SCALE[Unit.USD]
+    reply.ttft = call.ttft
+    reply.latency = call.latency
+    reply.finish_reason = decoded.finish_reason
+    reply.model = decoded.model or call.model
+    reply.status = call.status
+    reply.failure = call.failure
+    reply.raw = decoded.raw

@@ -1,0 +1,188 @@
+"""The Meter turns outcomes into records: usage, price, phase; into the ledger and Locust's events."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from agentlocust.failures import Failure, FailureKind
+from agentlocust.ledger import Ledger
+from agentlocust.metrics import SCALE, Unit
+from agentlocust.pricing import PriceBook
+from agentlocust.records import MAIN_PHASE, WARMUP_PHASE, AgentRun, Call, Labels, ToolCall
+from agentlocust.redact import Scrubber
+from agentlocust.usage import Usage
+from agentlocust.users.counting import LocalCounter
+
+if TYPE_CHECKING:
+    from locust.env import Environment
+
+    from agentlocust.wire.tap import Outcome
+
+MARK = "agentlocust"  # in a request event's context: this one is ours
+_BUNDLED = 1.1  # output tokens per token event from which a chunk holds several
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a call was asked for, as far as its record needs it."""
+
+    name: str
+    model: str
+    body: bytes
+    labels: Labels = ()
+    good: Callable[[Call], bool] | None = None
+
+
+class CallFailed(Exception):  # reads as a sentence in Locust's failures table
+    """What Locust's tables show of a failed call, tool or run."""
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+class Meter:
+    """Records calls, tools and runs of this process, for one test at a time."""
+
+    def __init__(self, environment: Environment, prices: PriceBook, scrubber: Scrubber) -> None:
+        self.environment = environment
+        self.ledger = Ledger()
+        self.prices = prices
+        self.scrubber = scrubber
+        self.mock_url = ""
+        self.seed = 0
+        self.warmup_s = 0.0
+        self._counter = LocalCounter()
+        self._started = time.monotonic()
+
+    def begin(self, *, mock_url: str, seed: int, warmup_s: float, models: Iterable[str] = ()) -> None:
+        """A test starts: forget the one before; look up the prices of `models` while nobody waits."""
+        self.ledger.clear()
+        self.mock_url = mock_url
+        self.seed = seed
+        self.warmup_s = warmup_s
+        for model in models:
+            self.prices.price(model.partition("@")[0])
+        self._started = time.monotonic()
+
+    def restart(self) -> None:
+        """Locust's statistics were reset: forget what was measured, within the same test."""
+        self.ledger.clear()
+        self.warmup_s = max(self.warmup_s - (time.monotonic() - self._started), 0.0)
+        self._started = time.monotonic()
+
+    def phase_at(self, started: float) -> str:
+        """The phase of a record that started then (monotonic seconds)."""
+        return WARMUP_PHASE if started - self._started < self.warmup_s else MAIN_PHASE
+
+    # -- calls ---------------------------------------------------------------------------------
+
+    def record_call(self, outcome: Outcome, asked: Asked, judge: Callable[[Call], str] | None = None) -> Call:
+        """Record a call that has ended. `judge` may find its content wrong: it returns the reason."""
+        failure = self._scrubbed(outcome.failure)
+        cut = failure is not None and failure.kind is FailureKind.CANCELLED
+        usage = self._counter.complete(outcome, asked.model, asked.body, hurried=cut)
+        call = self._call(outcome, asked, usage, failure)
+        if judge is not None and call.ok and (reason := judge(call)):
+            text = self.scrubber.sample(reason)
+            call = replace(call, failure=Failure(FailureKind.CHECK, text, outcome.status), good=None)
+        if asked.good is not None and call.ok:
+            call = replace(call, good=asked.good(call))
+        self.ledger.add_call(call, self._second())
+        if not cut:
+            self._tell_locust(call)
+        return call
+
+    def _call(self, outcome: Outcome, asked: Asked, usage: Usage, failure: Failure | None) -> Call:
+        started_ns = outcome.started_ns
+        return Call(
+            asked.name,
+            asked.model,
+            started_ns / 1e9,
+            (outcome.ended_ns - started_ns) / 1e9,
+            phase=self.phase_at(started_ns / 1e9),
+            labels=asked.labels,
+            ttft=(outcome.first_ns - started_ns) / 1e9 if outcome.first_ns else None,
+            ttfo=(outcome.first_output_ns - started_ns) / 1e9 if outcome.first_output_ns else None,
+            gaps_ns=outcome.gaps_ns,
+            bundled=outcome.streamed and usage.output > outcome.token_events * _BUNDLED + 2,
+            usage=usage,
+            cost_picousd=self._cost(outcome.decoded.model, asked.model, usage),
+            failure=failure,
+            status=outcome.status,
+            attempts=outcome.attempts,
+            response_bytes=outcome.response_bytes,
+            streamed=outcome.streamed,
+        )
+
+    def _cost(self, replied: str, asked: str, usage: Usage) -> int | None:
+        # A gateway may answer with another model than was asked for: what answered is what is billed.
+        price = (self.prices.price(replied) if replied else None) or self.prices.price(asked)
+        if price is None:
+            return None if usage.total else 0
+        return price.cost(usage)
+
+    def _scrubbed(self, failure: Failure | None) -> Failure | None:
+        if failure is None:
+            return None
+        return replace(failure, message=self.scrubber.sample(failure.message))
+
+    def _tell_locust(self, call: Call) -> None:
+        usage = call.usage
+        context: dict[str, Any] = {
+            MARK: True,
+            "model": call.model,
+            "input_tokens": usage.input,
+            "cache_read_tokens": usage.cache_read,
+            "output_tokens": usage.output,
+            "reasoning_tokens": usage.reasoning,
+            "cost_usd": None if call.cost_picousd is None else call.cost_picousd / SCALE[Unit.USD],
+            "ttft_s": call.ttft,
+            "attempts": call.attempts,
+            "labels": dict(call.labels),
+        }
+        self._fire("LLM", call.name, call.latency, call.response_bytes, str(call.failure or ""), context)
+        if call.ok and call.ttft is not None:
+            # A row of its own: an event of its own would count the call twice in the Aggregated row.
+            self.environment.stats.entries[(call.name, "TTFT")].log(round(call.ttft * 1000), 0)
+
+    def _fire(self, kind: str, name: str, latency: float, length: int, problem: str, context: dict[str, Any]) -> None:
+        self.environment.events.request.fire(
+            request_type=kind,
+            name=name,
+            response_time=latency * 1000,
+            response_length=length,
+            exception=CallFailed(problem) if problem else None,
+            context=context,
+        )
+
+    # -- tools, runs, users' own ---------------------------------------------------------------
+
+    def record_tool(self, tool: ToolCall) -> None:
+        """Record a tool call that has ended."""
+        tool = replace(tool, error=self.scrubber.sample(tool.error)) if tool.error else tool
+        self.ledger.add_tool(tool)
+        if not tool.cancelled:
+            self._fire("TOOL", tool.name, tool.latency, 0, tool.error, {MARK: True, "labels": dict(tool.labels)})
+
+    def record_run(self, run: AgentRun) -> None:
+        """Record an agent run that has ended."""
+        run = replace(run, error=self.scrubber.sample(run.error)) if run.error else run
+        self.ledger.add_run(run, self._second())
+        if not run.cancelled:
+            entry = self.environment.stats.entries[(run.name, "AGENT")]
+            entry.log(round(run.latency * 1000), 0)
+            if run.error:
+                entry.log_error(run.error)
+
+    def record_metric(self, metric: str, value: float, name: str, labels: Labels) -> None:
+        """Record one value of a user's own metric. Raises ValueError for one that is not a finite number."""
+        if not math.isfinite(value):
+            raise ValueError(f"metric {metric!r} was given {value!r}; it takes finite numbers")
+        self.ledger.add_metric(metric, value, name, self.phase_at(time.monotonic()), labels)
+
+    def _second(self) -> int:
+        return int(time.monotonic() - self._started)

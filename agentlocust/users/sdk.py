@@ -1,0 +1,26 @@
+"""What both official SDKs share: an httpx2 client on the user's own measured transport."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from agentlocust.wire.target import Key
+
+if TYPE_CHECKING:
+    import httpx2
+
+    from agentlocust.users.base import AgentUser
+
+
+def transport_for(user: AgentUser) -> httpx2.Client:
+    """An httpx2 client for a user's SDK: our connections, no redirects, nothing from the environment."""
+    import httpx2
+
+    from agentlocust.wire.sdk import SdkTransport
+
+    def scrub(body: bytes) -> bytes:
+        return user.meter.scrubber.scrub(body.decode("utf-8", "replace")).encode()
+
+    key: Key = user._key
+    transport = SdkTransport(user.pool, user.timeouts, key, user._sdk_call_ended, scrub, strict=user.strict_stream)
+    return httpx2.Client(transport=transport, timeout=None, follow_redirects=False, trust_env=False)

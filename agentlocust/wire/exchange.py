@@ -1,0 +1,214 @@
+"""One HTTP attempt: a request sent, a reply awaited, every way it can end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import gevent
+from gevent.hub import Waiter
+
+from agentlocust.errors import WireError
+from agentlocust.failures import FailureKind
+from agentlocust.wire.connection import Connection
+from agentlocust.wire.pool import Pool
+from agentlocust.wire.response import Chunk, Response
+from agentlocust.wire.target import Origin
+
+_HEADERS, _CHUNK, _END = "headers", "chunk", "end"
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Seconds: to connect, to the first byte of the reply, between bytes, and for the whole."""
+
+    connect: float = 5.0
+    first_byte: float = 120.0
+    idle: float = 60.0
+    total: float = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class HttpRequest:
+    """One request as it goes on the wire; `headers` come without Host and Content-Length."""
+
+    method: str
+    origin: Origin
+    path: str
+    headers: Sequence[tuple[str, str]]
+    body: bytes = b""
+
+    def encode(self) -> bytes:
+        """The bytes of the request. Raises WireError for a header that would break out of its line."""
+        lines = [f"{self.method} {self.path} HTTP/1.1", f"Host: {self.origin.host_header}"]
+        for name, value in self.headers:
+            if "\r" in value or "\n" in value or "\r" in name or "\n" in name:
+                raise WireError(FailureKind.CLIENT, f"header {name!r} holds a line break")
+            lines.append(f"{name}: {value}")
+        lines.append(f"Content-Length: {len(self.body)}")
+        return "\r\n".join(lines).encode("latin-1", "replace") + b"\r\n\r\n" + self.body
+
+
+class Exchange:
+    """Sends one request and gathers its reply, read in the hub.
+
+    The greenlet sleeps until what it waits for is there. `error` tells what went wrong on the
+    wire; what an HTTP error reply means is for the dialect to say. `close` may be called at any
+    point and frees the socket at once.
+    """
+
+    def __init__(self, pool: Pool, request: HttpRequest, timeouts: Timeouts) -> None:
+        self.request = request
+        self.response = Response(request.method)
+        self.error: WireError | None = None
+        self.connection: Connection | None = None
+        self.reused = False
+        self.issued_ns = time.monotonic_ns()
+        self.sent_ns = 0
+        self._pool = pool
+        self._timeouts = timeouts
+        self._last_ns = 0
+        self._timer: Any = None
+        self._waiter: Waiter[None] | None = None
+        self._awaited = _END
+
+    # -- in the user's greenlet ----------------------------------------------------------------
+
+    def send(self) -> None:
+        """Connect if needed and send. Sets `error` instead of raising."""
+        try:
+            data = self.request.encode()
+            self.connection = self._pool.acquire(self.request.origin, self._timeouts.connect)
+            self.reused = self.connection.used > 0
+            self.sent_ns = self._last_ns = time.monotonic_ns()
+            self.connection.receive_into(self)
+            self._timer = gevent.get_hub().loop.timer(self._wait_s(self.sent_ns))
+            self._timer.start(self._on_timer)
+            self.connection.send(data, self._timeouts.idle)
+        except WireError as error:
+            # A server may answer (413, 401) and close before it has read it all.
+            if not self.response.first_byte_ns:
+                self._fail(error)
+        except BaseException:
+            self.close()
+            raise
+
+    def wait_headers(self) -> None:
+        """Wait for the final status and headers, or for an error."""
+        self._wait(_HEADERS)
+
+    def wait_end(self) -> None:
+        """Wait until the reply is whole or failed."""
+        self._wait(_END)
+
+    def chunks(self) -> Iterator[Chunk]:
+        """The body's chunks as they arrive; ends with the reply or with `error` set."""
+        taken = 0
+        while True:
+            chunks = self.response.chunks
+            while taken < len(chunks):
+                yield chunks[taken]
+                taken += 1
+            if self.done:
+                return
+            self._wait(_CHUNK)
+
+    @property
+    def done(self) -> bool:
+        """True when nothing more will come."""
+        return self.error is not None or self.response.complete or self.connection is None
+
+    def close(self) -> None:
+        """Give the connection back, or close it when the reply is not whole."""
+        connection, self.connection = self.connection, None
+        if self._timer is not None:
+            self._timer.stop()
+            self._timer.close()
+            self._timer = None
+        if connection is not None:
+            whole = self.error is None and self.response.complete
+            self._pool.release(connection, reusable=whole and not self.response.should_close())
+
+    def _wait(self, awaited: str) -> None:
+        seen = len(self.response.chunks)
+        while not self.done:
+            if awaited == _HEADERS and self.response.final:
+                return
+            if awaited == _CHUNK and len(self.response.chunks) > seen:
+                return
+            self._awaited = awaited
+            self._waiter = Waiter()
+            try:
+                self._waiter.get()
+            finally:
+                self._waiter = None
+
+    # -- in the hub ----------------------------------------------------------------------------
+
+    def on_data(self, now_ns: int, data: bytes) -> None:
+        """Feed the reply; wake the greenlet only for what it waits for."""
+        response = self.response
+        self._last_ns = now_ns
+        try:
+            response.feed_at(now_ns, data)
+        except WireError as error:
+            self._fail(error)
+            return
+        if response.complete:
+            self._stop_reading()
+            self._wake()
+        elif not data:
+            self._fail(WireError(FailureKind.TRUNCATED_STREAM, "the connection closed before the reply was whole"))
+        elif self._awaited == _CHUNK or (self._awaited == _HEADERS and response.final):
+            self._wake()
+
+    def on_error(self, error: WireError) -> None:
+        """The connection broke under the reply."""
+        self._fail(error)
+
+    def _fail(self, error: WireError) -> None:
+        if self.error is None:
+            self.error = error
+        self._stop_reading()
+        self._wake()
+
+    def _stop_reading(self) -> None:
+        if self.connection is not None:
+            self.connection.rest()
+
+    def _wake(self) -> None:
+        # Not switched to at once: every socket that is ready gets its stamp first.
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None:
+            gevent.get_hub().loop.run_callback(waiter.switch, None)
+
+    def _wait_s(self, now_ns: int) -> float:
+        """Seconds to the next deadline."""
+        timeouts = self._timeouts
+        quiet = timeouts.idle if self.response.first_byte_ns else timeouts.first_byte
+        return min(
+            (self._last_ns - now_ns) / 1e9 + quiet,
+            (self.issued_ns - now_ns) / 1e9 + timeouts.total,
+        )
+
+    def _on_timer(self) -> None:
+        if self._timer is None or self.done:
+            return
+        now_ns = time.monotonic_ns()
+        left = self._wait_s(now_ns)
+        if left > 0.001:
+            self._timer.stop()
+            self._timer.close()
+            self._timer = gevent.get_hub().loop.timer(left)
+            self._timer.start(self._on_timer)
+            return
+        timeouts = self._timeouts
+        if (now_ns - self.issued_ns) / 1e9 >= timeouts.total - 0.001:
+            text = f"no whole reply within {timeouts.total:g} s"
+        elif self.response.first_byte_ns:
+            text = f"nothing more came for {timeouts.idle:g} s"
+        else:
+            text = f"no first byte within {timeouts.first_byte:g} s"
+        self._fail(WireError(FailureKind.TIMEOUT, text))
