@@ -1,0 +1,1 @@
+"""One load test from start to stop, alone or over workers: options, messages, verdict."""

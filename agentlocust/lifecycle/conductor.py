@@ -1,0 +1,189 @@
+"""The Conductor runs load tests on the node that judges them: alone, or the master of workers."""
+
+from __future__ import annotations
+
+import logging
+import time
+from argparse import Namespace
+from typing import TYPE_CHECKING
+
+import gevent
+from gevent.event import Event
+from locust import log
+from locust.runners import LocalRunner, MasterRunner, Runner
+
+from agentlocust.errors import AgentLocustError
+from agentlocust.lifecycle.load_test import LoadTest
+from agentlocust.lifecycle.master import Master, Refused
+from agentlocust.lifecycle.options import read_settings
+from agentlocust.lifecycle.outputs import Outputs
+from agentlocust.lifecycle.reports import Reports
+from agentlocust.mock.embedded import EmbeddedMock
+from agentlocust.sla import decide, due, evaluate, worst
+from agentlocust.sla.verdict import COULD_NOT_START, NOT_VALID
+from agentlocust.summary import Summary
+from agentlocust.users.base import MOCK_HOST, AgentUser
+from agentlocust.users.meter import Meter
+from agentlocust.wire.target import Target
+
+if TYPE_CHECKING:
+    from locust.env import Environment
+
+logger = logging.getLogger(__name__)
+
+
+class Conductor:
+    """Begins tests, ends them without losing a report, and keeps their verdicts."""
+
+    def __init__(self, environment: Environment, runner: Runner, meter: Meter, outputs: Outputs) -> None:
+        self.environment = environment
+        self.runner = runner
+        self.options: Namespace = environment.parsed_options or Namespace()
+        self.meter = meter
+        self.outputs = outputs
+        self.current: LoadTest | None = None
+        self.codes: list[int] = []
+        self.master = Master(runner) if isinstance(runner, MasterRunner) else None
+        self._number = 0
+        self._drained: Event | None = None
+
+    # -- the start -----------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """A test starts: read its settings, start its mock, tell the workers and hear that they are ready."""
+        self._number += 1
+        self._drained = None
+        users = [cls for cls in self.environment.user_classes if issubclass(cls, AgentUser)]
+        try:
+            settings = read_settings(self.options, users)
+            ledger = self.meter.ledger
+            ledger.clear()
+            test = LoadTest(
+                self._number, settings, self.environment, self.runner, ledger, Reports(self._number, ledger)
+            )
+            self.current = test
+            host = self.environment.host or ""
+            if users and host not in ("", MOCK_HOST):
+                Target.parse(host)
+            elif users:
+                self._warn_of_class_hosts(users)
+                test.mock = EmbeddedMock.start(settings.mock, settings.seed)
+            self.meter.prices = settings.prices
+            self.meter.begin(
+                mock_url=test.mock.url if test.mock is not None else "",
+                seed=settings.seed,
+                warmup_s=settings.warmup_s,
+                models=[cls.model for cls in users],
+            )
+            if self.master is not None:
+                self.master.begin(test)
+        except Refused as refusal:
+            self._refuse(str(refusal))
+        except AgentLocustError as error:
+            self._refuse(str(error))
+        test.started = test.measured_from = time.monotonic()
+        logger.info("agentlocust: seed %d, target %s", settings.seed, test.mock.url if test.mock else "--host")
+        test.ticker = gevent.spawn(self._tick, test)
+
+    def _warn_of_class_hosts(self, users: list[type[AgentUser]]) -> None:
+        for cls in users:
+            if cls.host:
+                logger.warning(
+                    "%s.host is set, but only --host names a real target: the embedded mock LLM is used", cls.__name__
+                )
+
+    def _refuse(self, reason: str) -> None:
+        """The test cannot start: say why, end the process with 2, or leave the web UI waiting."""
+        logger.error("agentlocust: the test cannot start: %s", reason)
+        self.codes.append(COULD_NOT_START)
+        if self.current is not None and self.current.mock is not None:
+            self.current.mock.stop()
+        self.current = None
+        if self._ends_by_itself() or self.options.autostart:
+            gevent.spawn(self._quit)
+        Event().wait()  # Locust would start the users after this: whoever ends the test ends this greenlet
+
+    def _ends_by_itself(self) -> bool:
+        options = self.options
+        return bool(options.headless or (options.autostart and options.autoquit != -1))
+
+    def _quit(self) -> None:
+        self.runner.quit()
+        if self.environment.web_ui is not None:
+            self.environment.web_ui.stop()
+
+    # -- meanwhile -----------------------------------------------------------------------------
+
+    def _tick(self, test: LoadTest) -> None:
+        watched = [check for check in test.settings.checks if check.abort]
+        while self.current is test:
+            test.note_users(self.runner.user_count)
+            if watched and (violated := due(watched, test.summary(), time.monotonic() - test.started)):
+                test.stop_reason = f"aborted: {violated[0].check}, observed {violated[0].observed_text}"
+                logger.error("agentlocust: %s", test.stop_reason)
+                gevent.spawn(self._quit if self._ends_by_itself() else self.runner.stop)
+                return
+            gevent.sleep(1)
+
+    def reset(self) -> None:
+        """Locust's statistics were reset: so are ours."""
+        if self.current is not None:
+            self.current.restart_measuring()
+            self.meter.restart()
+            if self.master is not None:
+                self.master.reset()
+
+    def signalled(self, number: int) -> None:
+        """A signal asked for the end; remembered if a test is under way."""
+        if self.current is not None and not self.current.ended:
+            self.current.signal = number
+
+    # -- the end -------------------------------------------------------------------------------
+
+    def drain(self) -> None:
+        """The test stops: gather every worker's last report before anything is judged."""
+        test = self.current
+        if test is None or self.master is None:
+            return
+        if self._drained is not None:  # someone asked before: wait with them
+            self._drained.wait()
+            return
+        self._drained = Event()
+        try:
+            self.master.drain(test)
+        finally:
+            self._drained.set()
+
+    def finish(self) -> None:
+        """The test has stopped and all reports are in: judge it, write it, say it."""
+        test, self.current = self.current, None
+        if test is None:
+            return
+        test.ended = time.monotonic()
+        if test.ticker is not None and test.ticker is not gevent.getcurrent():
+            test.ticker.kill(block=False)
+        if log.unhandled_greenlet_exception:
+            test.problems.append("a listener crashed: its traceback is in the log")
+        test.problems += [f"a listener crashed in worker {worker}" for worker in test.reports.crashed()]
+        try:
+            self.codes.append(self._judge(test, test.summary()))
+        finally:
+            if test.mock is not None:
+                test.mock.stop()
+
+    def _judge(self, test: LoadTest, summary: Summary) -> int:
+        results = evaluate(test.settings.checks, summary)
+        summary.verdict = decide(summary, results)
+        return self.outputs.write(test, summary, results)
+
+    def exit_code(self) -> int:
+        """The process's exit code: the worst of its tests; 0 when none was started."""
+        code = worst(self.codes)
+        if self.current is not None or (log.unhandled_greenlet_exception and code != COULD_NOT_START):
+            code = worst([code, NOT_VALID])
+        return code
+
+    def last_chance(self) -> None:
+        """The process quits: a test still under way ends first."""
+        if self.current is not None and isinstance(self.runner, LocalRunner):
+            self.runner.stop()

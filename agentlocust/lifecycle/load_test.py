@@ -1,0 +1,126 @@
+"""One load test: when it began, what it was asked for, and what came of it."""
+
+from __future__ import annotations
+
+import platform
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import gevent
+
+from agentlocust.ledger import Ledger
+from agentlocust.lifecycle.options import Settings
+from agentlocust.lifecycle.reports import Reports
+from agentlocust.mock.embedded import EmbeddedMock
+from agentlocust.records import MAIN_PHASE, WARMUP_PHASE
+from agentlocust.summary import Phase, Summary, TestFacts, build_summary
+from agentlocust.users.base import MOCK_HOST
+
+if TYPE_CHECKING:
+    from locust.env import Environment
+    from locust.runners import Runner
+
+MAX_USER_POINTS = 100_000
+
+
+@dataclass(slots=True)
+class LoadTest:
+    """The state of one test on the node that judges it (alone or the master)."""
+
+    number: int
+    settings: Settings
+    environment: Environment
+    runner: Runner
+    ledger: Ledger
+    reports: Reports
+    mock: EmbeddedMock | None = None
+    id: str = ""
+    started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    started: float = field(default_factory=time.monotonic)
+    measured_from: float = 0.0
+    ended: float = 0.0
+    stop_reason: str = ""
+    signal: int = 0
+    most_users: int = 0
+    users_at: dict[int, int] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+    departed: list[str] = field(default_factory=list)
+    ticker: gevent.Greenlet | None = None
+
+    def __post_init__(self) -> None:
+        self.measured_from = self.started
+        stem = Path(self.environment.locustfile or "locustfile").stem
+        self.id = f"{self.started_at:%Y-%m-%dT%H-%M-%S}-{stem}"
+
+    def restart_measuring(self) -> None:
+        """Locust's statistics were reset: what came before does not count."""
+        self.ledger.clear()
+        self.measured_from = time.monotonic()
+        self.users_at.clear()
+
+    def note_users(self, users: int) -> None:
+        """Remember how many users there are now."""
+        self.most_users = max(self.most_users, users)
+        if len(self.users_at) < MAX_USER_POINTS:
+            self.users_at[int(time.monotonic() - self.measured_from)] = users
+
+    def summary(self) -> Summary:
+        """The Summary as things stand, without a verdict."""
+        return build_summary(self.ledger, self._facts())
+
+    def _facts(self) -> TestFacts:
+        now = self.ended or time.monotonic()
+        duration = now - self.measured_from
+        warmup = min(max(self.settings.warmup_s - (self.measured_from - self.started), 0.0), duration)
+        phases = [Phase(MAIN_PHASE, warmup, duration, self.runner.user_count or self.most_users)]
+        if warmup:
+            phases.insert(0, Phase(WARMUP_PHASE, 0.0, warmup))
+        lost = self.reports.lost() if self.ended else []
+        return TestFacts(
+            id=self.id,
+            locustfile=self.environment.locustfile or "",
+            started=self.started_at.isoformat(timespec="seconds"),
+            duration_s=duration,
+            host=MOCK_HOST if self.mock is not None else self.environment.host or "",
+            seed=self.settings.seed,
+            workers=len(self.reports.workers),
+            users=self.most_users,
+            settings=self._settings(),
+            versions=versions(),
+            stop_reason=self.stop_reason,
+            signal=self.signal,
+            validity="degraded" if self.problems or lost else "strained" if self.departed else "valid",
+            validity_reasons=[*self.problems, *(f"worker {name} left before the end" for name in self.departed)],
+            workers_lost=lost,
+            phases=phases,
+            users_at=self.users_at,
+        )
+
+    def _settings(self) -> dict[str, Any]:
+        options = self.environment.parsed_options
+        own = {key: value for key, value in vars(options).items() if key.startswith("agentlocust_")}
+        locust = {key: getattr(options, key, None) for key in ("num_users", "spawn_rate", "run_time", "processes")}
+        classes = [cls.__name__ for cls in self.environment.user_classes]
+        stop_timeout = self.environment.stop_timeout
+        return {
+            **{key.removeprefix("agentlocust_"): value for key, value in own.items()},
+            **locust,
+            "stop_timeout_s": stop_timeout,
+            "user_classes": classes,
+            "target": "embedded mock" if self.mock is not None else "host",
+        }
+
+
+def versions() -> dict[str, str]:
+    """Versions of what made the numbers."""
+    found = {"python": platform.python_version(), "platform": platform.platform(terse=True)}
+    for package in ("agentlocust", "locust", "gevent", "openai", "anthropic", "geventhttpclient"):
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,138 @@
+"""The pack's command-line options, and the one place where they are read and validated."""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from agentlocust.errors import ConfigError
+from agentlocust.mock.behaviour import parse_spec
+from agentlocust.pricing import PriceBook
+from agentlocust.sla import Check, Slo, load_checks
+from agentlocust.sla.load import with_defaults
+from agentlocust.units import parse_duration
+from agentlocust.users.base import MOCK_HOST, AgentUser
+from agentlocust.wire.target import Target
+
+if TYPE_CHECKING:
+    from locust.argument_parser import LocustArgumentParser
+
+STOP_TIMEOUT_S = 30  # without one Locust cuts calls in mid-stream, which are billed all the same
+MAX_SEED = 2**31 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a test was asked for, validated. `out` is None when nothing is to be written."""
+
+    checks: tuple[Check, ...]
+    seed: int
+    warmup_s: float
+    out: Path | None
+    mock: str
+    prices: PriceBook
+    pricing: tuple[Path, ...]
+
+
+def add_options(parser: LocustArgumentParser) -> None:
+    """Add the pack's options to Locust's. Called again for each page of the web UI: cheap."""
+    if any(action.dest == "agentlocust_sla" for action in parser._actions):
+        return
+    group = parser.add_argument_group("agentlocust", "LLM calls, tokens, dollars and the SLA verdict")
+
+    def add(option: str, **settings: Any) -> None:
+        name = option.lstrip("-").replace("-", "_")
+        group.add_argument(option, dest=f"agentlocust_{name}", env_var=f"AGENTLOCUST_{name.upper()}", **settings)
+
+    add("--sla", action="append", default=[], metavar="FILE or EXPR", help="a check, or a file of checks; repeatable")
+    add("--seed", type=int, default=0, help="makes choices repeat; drawn and printed if absent")
+    add("--warmup", default="0s", metavar="TIME", help="time left out of the verdict, e.g. 30s")
+    add("--out", default="results", metavar="DIR", help="where the test's directory goes; none for nothing")
+    add("--mock", default="", metavar="SPEC", help="how the embedded LLM behaves, e.g. ttft=200ms,itl=20ms,tokens=64")
+    add("--pricing", action="append", default=[], metavar="FILE", help="prices that win over ours; repeatable")
+    for action in parser._actions:
+        if action.dest == "stop_timeout":
+            action.default = str(STOP_TIMEOUT_S)
+    _validate_after_parsing(parser)
+
+
+def _validate_after_parsing(parser: LocustArgumentParser) -> None:
+    # A bad option must end the process before `--processes` forks: later it would orphan workers.
+    parse = parser.parse_args
+
+    def parse_and_validate(*args: Any, **kwargs: Any) -> argparse.Namespace:
+        options: argparse.Namespace = parse(*args, **kwargs)
+        try:
+            read_settings(options, user_classes(options))
+            if options.host and options.host != MOCK_HOST and user_classes(options):
+                Target.parse(options.host)
+        except ConfigError as error:
+            parser.error(str(error))
+        return options
+
+    parser.parse_args = parse_and_validate
+
+
+def user_classes(options: argparse.Namespace) -> list[type[AgentUser]]:
+    """The pack's own User classes that this run may start."""
+    chosen = getattr(options, "user_classes", None)
+    concrete = [cls for cls in AgentUser.concrete if not cls.abstract]
+    return [cls for cls in concrete if cls.__name__ in chosen] if chosen else concrete
+
+
+def read_settings(options: argparse.Namespace, users: Sequence[type[AgentUser]]) -> Settings:
+    """Read the pack's options and the classes' own settings. Raises ConfigError."""
+    seed = int(options.agentlocust_seed)
+    if not 0 <= seed <= MAX_SEED:
+        raise ConfigError(f"{seed} is not between 0 and {MAX_SEED}", where="--seed")
+    try:
+        warmup_s = parse_duration(options.agentlocust_warmup)
+    except ConfigError as error:
+        raise ConfigError(error.what, where="--warmup", hint=error.hint) from None
+    try:
+        parse_spec(options.agentlocust_mock)
+    except ConfigError as error:
+        raise ConfigError(error.what, where=f"--mock {error.where}".strip(), hint=error.hint) from None
+    out = str(options.agentlocust_out).strip()
+    pricing = tuple(Path(path) for path in options.agentlocust_pricing if path)
+    return Settings(
+        checks=tuple(_checks(options.agentlocust_sla, users)),
+        seed=seed or secrets.randbelow(MAX_SEED) + 1,
+        warmup_s=warmup_s,
+        out=None if out in ("", "none") else Path(out),
+        mock=options.agentlocust_mock,
+        prices=PriceBook.load(pricing),
+        pricing=pricing,
+    )
+
+
+def _checks(given: Sequence[str], users: Sequence[type[AgentUser]]) -> list[Check]:
+    own = sorted({name for cls in users for name in cls.metrics})
+    has_goodput = any(cls.goodput for cls in users)
+    checks: dict[Check, None] = {}
+    for cls in users:
+        place = _place(cls)
+        if cls.goodput:
+            Slo.parse(cls.goodput, where=f"{place}.goodput")
+        if isinstance(cls.sla, str):
+            raise ConfigError("sla is one string", where=f"{place}.sla", hint="write a list of checks")
+        found = load_checks(cls.sla, own_metrics=own, has_goodput=has_goodput, where=f"{place}.sla")
+        checks.update(dict.fromkeys(check for check in found if not check.default))
+    found = load_checks(
+        [text for text in given if text.strip()], own_metrics=own, has_goodput=has_goodput, where="--sla"
+    )
+    checks.update(dict.fromkeys(check for check in found if not check.default))
+    return with_defaults(list(checks))
+
+
+def _place(cls: type[AgentUser]) -> str:
+    try:
+        file, line = inspect.getsourcefile(cls), inspect.getsourcelines(cls)[1]
+    except (OSError, TypeError):
+        return cls.__name__
+    return f"{Path(file).name}:{line}:{cls.__name__}" if file else cls.__name__

@@ -1,0 +1,157 @@
+"""The worker's side of a distributed test: ready when it can reach its target, silent only when all is told."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import logging
+import random
+import signal
+import time
+from datetime import date
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import gevent
+from gevent.event import Event
+from locust import log, runners
+
+from agentlocust.config import parse_yaml
+from agentlocust.lifecycle.master import BEGIN, BEGUN, DRAIN, DRAINED, RESET
+from agentlocust.lifecycle.reports import KEY
+from agentlocust.pricing import PriceBook
+from agentlocust.sla.verdict import COULD_NOT_START
+from agentlocust.users.base import AgentUser
+from agentlocust.users.meter import Meter
+
+if TYPE_CHECKING:
+    from locust.env import Environment
+    from locust.rpc import Message
+    from locust.runners import WorkerRunner
+
+logger = logging.getLogger(__name__)
+
+REPORT_INTERVAL_S = 1.0  # a killed worker takes at most this much with it
+MASTER_SILENCE_S = 10  # a worker whose master is gone spends no more money than this
+
+
+class Worker:
+    """Reports numbered deltas to the master and ends when, and only when, the master says so."""
+
+    def __init__(self, environment: Environment, runner: WorkerRunner, meter: Meter) -> None:
+        self.environment = environment
+        self.meter = meter
+        self._runner = runner
+        self._test = 0
+        self._sent = 0
+        self._drained: Event | None = None
+        self._runner.register_message(BEGIN, self._on_begin)
+        self._runner.register_message(DRAIN, self._on_drain, concurrent=True)
+        self._runner.register_message(RESET, self._on_reset)
+        signal.signal(signal.SIGINT, self._on_interrupt)
+        if runners.WORKER_REPORT_INTERVAL == 3.0:
+            runners.WORKER_REPORT_INTERVAL = REPORT_INTERVAL_S
+        if runners.MASTER_HEARTBEAT_TIMEOUT == 60:
+            runners.MASTER_HEARTBEAT_TIMEOUT = MASTER_SILENCE_S
+
+    # -- the start -----------------------------------------------------------------------------
+
+    def _on_begin(self, environment: Environment, msg: Message) -> None:
+        # Done before the next message is read: the order to spawn users may be right behind.
+        order = msg.data
+        self._test = order["test"]
+        self._sent = 0
+        self._drained = None
+        # The master's day too: a price that changes at midnight changes for no one in mid-test.
+        own = [parse_yaml(text, name) for name, text in order["pricing"]]
+        self.meter.prices = PriceBook.load(own, today=date.fromisoformat(order["today"]))
+        users = [cls for cls in environment.user_classes if issubclass(cls, AgentUser)]
+        self.meter.begin(
+            mock_url=order["mock_url"],
+            seed=order["seed"],
+            warmup_s=order["warmup_s"],
+            models=[cls.model for cls in users],
+        )
+        random.seed(f"{order['seed']}/{self._runner.worker_index}")
+        gevent.spawn(self._say_ready, order)
+
+    def _say_ready(self, order: dict[str, Any]) -> None:
+        refused = _mock_out_of_reach(order["mock_url"], order["mock_instance"]) if order["mock_url"] else ""
+        self._runner.send_message(BEGUN, {"test": order["test"], "refused": refused})
+        if refused:
+            logger.error("agentlocust: this worker cannot take part: %s", refused)
+            self.environment.process_exit_code = COULD_NOT_START
+            self._runner.quit()
+
+    # -- meanwhile -----------------------------------------------------------------------------
+
+    def report(self, data: dict[str, Any]) -> None:
+        """Put our delta into Locust's report."""
+        if self._test:
+            self._sent += 1
+            data[KEY] = {"test": self._test, "delta": self.meter.ledger.take(), "crashed": _crashed()}
+
+    def _on_reset(self, environment: Environment, msg: Message) -> None:
+        self.meter.restart()
+
+    def _on_interrupt(self, number: int, frame: object) -> None:
+        # A terminal's Ctrl-C reaches the whole process group. The master drains its workers, so a
+        # worker in a test goes on; one whose master has gone ends by itself.
+        if not self._test:
+            raise KeyboardInterrupt
+        gevent.spawn(self._end_without_master)
+
+    def _end_without_master(self) -> None:
+        while True:
+            gevent.sleep(1)
+            heard = self._runner.last_heartbeat_timestamp
+            if heard is None or heard < time.time() - 3:
+                logger.error("agentlocust: interrupted, and the master does not answer: ending")
+                self._runner.quit()
+                return
+
+    # -- the end -------------------------------------------------------------------------------
+
+    def drain(self) -> None:
+        """Stop the users, report the rest and say the last word, once a test."""
+        if not self._test:
+            return
+        if self._drained is not None:
+            self._drained.wait()
+            return
+        self._drained = Event()
+        try:
+            self._runner.stop()
+            self._runner._send_stats()
+            self._runner.send_message(DRAINED, {"test": self._test, "sent": self._sent, "crashed": _crashed()})
+            # Locust makes a stopped worker wait that long before it takes part again.
+            self.environment.stop_timeout = 0.0
+            self._test = 0
+        finally:
+            self._drained.set()
+
+    def _on_drain(self, environment: Environment, msg: Message) -> None:
+        if msg.data["test"] == self._test:
+            self.drain()
+
+
+def _crashed() -> bool:
+    return bool(log.unhandled_greenlet_exception)
+
+
+def _mock_out_of_reach(url: str, instance: str) -> str:
+    """Why this process cannot use the master's embedded mock; "" when it can."""
+    where = urlsplit(url)
+    advice = (
+        "the embedded mock LLM serves only the master's machine; give --host, "
+        "or start one for all with `agentlocust mock --host ADDRESS` and name it in --host"
+    )
+    connection = http.client.HTTPConnection(where.hostname or "", where.port, timeout=5)
+    try:
+        connection.request("GET", "/_truth")
+        answer = json.loads(connection.getresponse().read())
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        return f"cannot reach {url} ({error}): {advice}"
+    finally:
+        connection.close()
+    return "" if answer.get("instance") == instance else f"{url} is another server here: {advice}"
