@@ -58,3 +58,14 @@ def price(model: str, **options: Any) -> None:
     from agentlocust.pricing.quote import quote
 
     click.echo(quote(model, **options))
+
+
+@main.command()
+def options() -> None:
+    """Show the options that a locustfile with agentlocust adds to `locust`.
+
+    Locust's own --help is printed before it has read a locustfile, so it cannot show them.
+    """
+    from agentlocust.lifecycle.options import help_text
+
+    click.echo(help_text())

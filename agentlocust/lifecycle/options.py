@@ -8,7 +8,9 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from locust.argument_parser import LocustArgumentParser
 
 from agentlocust.errors import ConfigError
 from agentlocust.mock.behaviour import parse_spec
@@ -18,9 +20,6 @@ from agentlocust.sla.load import with_defaults
 from agentlocust.units import parse_duration
 from agentlocust.users.base import MOCK_HOST, AgentUser
 from agentlocust.wire.target import Target
-
-if TYPE_CHECKING:
-    from locust.argument_parser import LocustArgumentParser
 
 STOP_TIMEOUT_S = 30  # without one Locust cuts calls in mid-stream, which are billed all the same
 MAX_SEED = 2**31 - 1
@@ -59,6 +58,13 @@ def add_options(parser: LocustArgumentParser) -> None:
         if action.dest == "stop_timeout":
             action.default = str(STOP_TIMEOUT_S)
     _validate_after_parsing(parser)
+
+
+def help_text() -> str:
+    """The pack's options as `--help` would show them."""
+    parser = LocustArgumentParser(prog="locust -f FILE", add_help=False, usage="locust -f FILE [options]")
+    add_options(parser)
+    return str(parser.format_help())
 
 
 def _validate_after_parsing(parser: LocustArgumentParser) -> None:

@@ -63,6 +63,9 @@ class EmbeddedMock:
                 )
                 os.close(its_stdout)
                 mock = cls(process, _wait_for_line(lines), instance, hold)
+            except BaseException:
+                os.close(hold)  # the child, if there is one, ends at that
+                raise
             finally:
                 os.close(its_stdin)
                 os.close(lines)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import gevent
 from locust import User
+from locust.user.task import LOCUST_STATE_STOPPING, LOCUST_STATE_WAITING
 
 from agentlocust.dialects.base import Dialect
 from agentlocust.metrics import SCALE, Unit
@@ -79,6 +80,18 @@ class AgentUser(User):
         greenlet = super().start(group)
         greenlet.link(lambda _: self.pool.close())
         return greenlet
+
+    def stop(self, force: bool = False) -> bool:
+        """Stop the user; see Locust. One that waits between tasks never starts another.
+
+        Locust kills a waiting user, and if its wait ends in the same turn of the hub, what is
+        killed is the call it has just issued, whatever the stop timeout says.
+        """
+        if not force and self._state == LOCUST_STATE_WAITING:
+            self._state = LOCUST_STATE_STOPPING  # should it wake before the kill, it ends by itself
+            self._group.killone(self._greenlet)
+            return True
+        return bool(super().stop(force))
 
     def _host(self) -> str:
         host = self.environment.host or ""

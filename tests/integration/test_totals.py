@@ -1,0 +1,52 @@
+"""Calls, tokens, tool calls and dollars are exactly what the server knows, in every mode."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+
+from harness import WAYS, run, wait_until
+from oracle import differences, unaccounted
+from sample_locustfiles import AGENTS, AGENTS_SPEC, SLOW_SPEC
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_totals_equal_the_truth(tmp_path, mock_server, way):
+    """With a stop timeout that lets calls finish, nothing is missing and nothing is counted twice."""
+    server = mock_server(AGENTS_SPEC)
+    result = run(tmp_path, AGENTS, "--host", server.url, way=way, users=6).expect(0)
+    truth = server.final_truth()
+    assert truth["tool_calls"] > 0
+    assert all(truth["tokens"][bucket] > 0 for bucket in ("cache_read", "cache_write", "reasoning"))
+    assert differences(result.summary, truth) == []
+
+
+@pytest.mark.parametrize(
+    "way",
+    [pytest.param(way, marks=[] if way == "processes" else [pytest.mark.long], id=way) for way in WAYS],
+)
+def test_calls_that_the_end_cuts_explain_every_difference(tmp_path, mock_server, way):
+    """With a stop timeout too short for the calls, what is missing was cancelled, and says so."""
+    server = mock_server(SLOW_SPEC)
+    result = run(tmp_path, AGENTS, "--host", server.url, way=way, users=6, run_time="3s", stop_timeout="1")
+    truth = server.final_truth()
+    assert result.summary["totals"]["cancelled"] > 0
+    assert unaccounted(result.summary, truth) == []
+
+
+def test_two_tests_in_one_web_ui_are_told_apart(start, mock_server):
+    """A second test from the UI starts clean, with a directory and a Summary of its own."""
+    server = mock_server(AGENTS_SPEC)
+    ui = start(AGENTS, "--host", server.url, way="web")
+    ui.wait_for_ui()
+    truths = []
+    for test in (1, 2):
+        server.reset()
+        ui.swarm()
+        wait_until(lambda: server.truth()["requests"] >= 20, "twenty requests")
+        ui.stop(test)
+        truths.append(server.final_truth())
+    ui.signal(signal.SIGINT, group=False)
+    result = ui.finish().expect(0)
+    assert [differences(summary, truth) for summary, truth in zip(result.summaries, truths, strict=True)] == [[], []]
