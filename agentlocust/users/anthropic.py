@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 from agentlocust import dialects
 from agentlocust.dialects.base import Dialect
 from agentlocust.users.base import AgentUser
-from agentlocust.users.sdk import transport_for
+from agentlocust.users.sdk import probe_machine, transport_for
 
 if TYPE_CHECKING:
     import anthropic
@@ -39,7 +39,7 @@ class AnthropicUser(AgentUser):
                 max_retries=self.max_retries,
                 http_client=httpx_client,
             )
-            self._client.platform_headers()  # probes the machine: once a process, and not within a call
+            probe_machine(self._client)
         return cast("anthropic.Anthropic", self._client)
 
 

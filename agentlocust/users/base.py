@@ -7,13 +7,13 @@ import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import gevent
 from locust import User
 from locust.user.task import LOCUST_STATE_STOPPING, LOCUST_STATE_WAITING
 
 from agentlocust.dialects.base import Dialect
+from agentlocust.failures import Failure
 from agentlocust.metrics import SCALE, Unit
 from agentlocust.records import Call, Labels
 from agentlocust.sla import Slo
@@ -22,7 +22,7 @@ from agentlocust.users.reply import Reply
 from agentlocust.users.run import Run
 from agentlocust.wire.exchange import Exchange, HttpRequest, Timeouts
 from agentlocust.wire.pool import Pool
-from agentlocust.wire.tap import Outcome, Tap
+from agentlocust.wire.tap import Outcome, Tap, cut_by
 from agentlocust.wire.target import Key, Target, key_from_environment
 
 if TYPE_CHECKING:
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 Check = Callable[[Reply], object]
 
 MOCK_HOST = "mock"
-_THE_END: Final = "the test ended"
 
 
 class AgentUser(User):
@@ -176,7 +175,7 @@ class AgentUser(User):
         labels: Mapping[str, str] | None,
     ) -> tuple[Reply, Outcome]:
         started_ns = time.monotonic_ns()
-        encoded = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+        encoded = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
         tap = Tap(dialect, streamed=streamed, strict=self.strict_stream, started_ns=started_ns)
         request = HttpRequest("POST", self.target.origin, self.target.path_of(dialect.path), self._headers(), encoded)
         exchange = Exchange(self.pool, request, self.timeouts)
@@ -186,10 +185,10 @@ class AgentUser(User):
             exchange.send()
             exchange.wait_end()
         except BaseException as error:
-            self._finish(tap, asked, cut=_why_cut(error))
-            raise
-        finally:
             exchange.close()
+            self._finish(tap, asked, cut=cut_by(error))
+            raise
+        exchange.close()
         return self._finish(tap, asked, check=check)
 
     def _headers(self) -> list[tuple[str, str]]:
@@ -212,8 +211,15 @@ class AgentUser(User):
             good=self._slo.met if self._slo is not None else None,
         )
 
-    def _finish(self, tap: Tap, asked: Asked, *, check: Check | None = None, cut: str = "") -> tuple[Reply, Outcome]:
-        outcome = tap.settle(cut=cut)
+    def _finish(
+        self, tap: Tap, asked: Asked, *, check: Check | None = None, cut: Failure | None = None
+    ) -> tuple[Reply, Outcome]:
+        try:
+            outcome = tap.settle(cut=cut)
+        except BaseException as error:  # killed between two pieces of a long reply: it is recorded all the same
+            if cut is None:
+                self._finish(tap, asked, cut=cut_by(error))
+            raise
         reply = Reply()
 
         def fill(call: Call) -> str:
@@ -226,7 +232,7 @@ class AgentUser(User):
             self.current_run.call_ended(call)
         return reply, outcome
 
-    def _sdk_call_ended(self, tap: Tap, model: str, *, cut: str) -> None:
+    def _sdk_call_ended(self, tap: Tap, model: str, *, cut: Failure | None) -> None:
         request = tap.exchange.request if tap.exchange is not None else None
         body = request.body if request is not None else b""
         self._finish(tap, self._asked("", tap.dialect, model, body, ()), cut=cut)
@@ -238,10 +244,6 @@ def _operation(dialect: Dialect) -> str:
 
 def _labels(labels: Mapping[str, str] | None) -> Labels:
     return tuple(sorted((str(key), str(value)) for key, value in labels.items())) if labels else ()
-
-
-def _why_cut(error: BaseException) -> str:
-    return _THE_END if isinstance(error, gevent.GreenletExit) else f"cut by {type(error).__name__}"
 
 
 def _judged(check: Check, reply: Reply) -> str:

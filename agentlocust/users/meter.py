@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -84,11 +83,16 @@ class Meter:
         """Record a call that has ended. `judge` may find its content wrong: it returns the reason."""
         failure = self._scrubbed(outcome.failure)
         cut = failure is not None and failure.kind is FailureKind.CANCELLED
-        usage = self._counter.complete(outcome, asked.model, asked.body, hurried=cut)
-        call = self._call(outcome, asked, usage, failure)
-        if judge is not None and call.ok and (reason := judge(call)):
-            text = self.scrubber.sample(reason)
-            call = replace(call, failure=Failure(FailureKind.CHECK, text, outcome.status), good=None)
+        try:
+            usage = self._counter.complete(outcome, asked.model, asked.body, hurried=cut)
+            call = self._call(outcome, asked, usage, failure)
+            if judge is not None and call.ok and (reason := judge(call)):
+                text = self.scrubber.sample(reason)
+                call = replace(call, failure=Failure(FailureKind.CHECK, text, outcome.status), good=None)
+        except BaseException:  # killed while it was counted or judged: the server did answer
+            usage = self._counter.complete(outcome, asked.model, asked.body, hurried=True)
+            self.ledger.add_call(self._call(outcome, asked, usage, failure), self._second())
+            raise
         if asked.good is not None and call.ok:
             call = replace(call, good=asked.good(call))
         self.ledger.add_call(call, self._second())
@@ -179,9 +183,7 @@ class Meter:
                 entry.log_error(run.error)
 
     def record_metric(self, metric: str, value: float, name: str, labels: Labels) -> None:
-        """Record one value of a user's own metric. Raises ValueError for one that is not a finite number."""
-        if not math.isfinite(value):
-            raise ValueError(f"metric {metric!r} was given {value!r}; it takes finite numbers")
+        """Record one value of a user's own metric. Raises ValueError for nan, and for numbers beyond 1e15."""
         self.ledger.add_metric(metric, value, name, self.phase_at(time.monotonic()), labels)
 
     def _second(self) -> int:

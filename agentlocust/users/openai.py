@@ -10,7 +10,7 @@ from agentlocust import dialects
 from agentlocust.dialects.base import Dialect
 from agentlocust.users.base import AgentUser, Check
 from agentlocust.users.reply import Reply
-from agentlocust.users.sdk import transport_for
+from agentlocust.users.sdk import probe_machine, transport_for
 
 if TYPE_CHECKING:
     import openai
@@ -45,7 +45,7 @@ class OpenAIUser(AgentUser):
                 max_retries=self.max_retries,
                 http_client=httpx_client,
             )
-            self._client.platform_headers()  # probes the machine: once a process, and not within a call
+            probe_machine(self._client)
         return cast("openai.OpenAI", self._client)
 
     def embed(

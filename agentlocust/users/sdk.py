@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from gevent.lock import BoundedSemaphore
 
 from agentlocust.wire.target import Key
 
@@ -10,6 +12,15 @@ if TYPE_CHECKING:
     import httpx2
 
     from agentlocust.users.base import AgentUser
+
+
+_probing = BoundedSemaphore()
+
+
+def probe_machine(client: Any) -> None:
+    """Have an SDK find out what machine it runs on: once a process, and not within a call."""
+    with _probing:  # it asks a child process, and of users that start together each would
+        client.platform_headers()
 
 
 def transport_for(user: AgentUser) -> httpx2.Client:

@@ -39,7 +39,10 @@ def tls_context() -> ssl.SSLContext:
     context = ssl.create_default_context()
     for variable, load in (("SSL_CERT_FILE", "cafile"), ("SSL_CERT_DIR", "capath")):
         if path := os.environ.get(variable):
-            context.load_verify_locations(**{load: path})
+            try:
+                context.load_verify_locations(**{load: path})
+            except OSError as error:
+                raise WireError(FailureKind.TLS, f"{variable} names no certificates: {error}") from None
     return context
 
 
@@ -81,11 +84,17 @@ class Connection:
             addresses = socket.getaddrinfo(self.origin.host, self.origin.port, 0, socket.SOCK_STREAM)
         except socket.gaierror as error:
             raise WireError(FailureKind.DNS, f"cannot resolve {self.origin.host}: {error.strerror}") from None
+        except UnicodeError:
+            raise WireError(FailureKind.DNS, f"{self.origin.host[:80]} is not a host name") from None
         resolved = time.monotonic()
         self.dns_s = resolved - begun
         problem: OSError | None = None
         for family, kind, protocol, _, address in addresses:
-            candidate = socket.socket(family, kind, protocol)
+            try:
+                candidate = socket.socket(family, kind, protocol)
+            except OSError as error:  # no more file descriptors, or no such family here
+                problem = error
+                continue
             try:
                 candidate.connect(address)
             except OSError as error:
@@ -106,23 +115,27 @@ class Connection:
 
     def _shake_hands(self) -> None:
         begun = time.monotonic()
-        tls = tls_context().wrap_bio(self._incoming, self._outgoing, server_hostname=self.origin.host)
-        while True:
-            try:
-                tls.do_handshake()
-            except ssl.SSLWantReadError:
-                self._flush()
+        try:
+            tls = tls_context().wrap_bio(self._incoming, self._outgoing, server_hostname=self.origin.host)
+            while not self._handshake_step(tls):
                 data = self._socket.recv(_BUFFER)
                 if not data:
-                    raise WireError(FailureKind.TLS, "the server closed during the TLS handshake") from None
+                    raise WireError(FailureKind.TLS, "the server closed during the TLS handshake")
                 self._incoming.write(data)
-            except (ssl.SSLError, ssl.CertificateError) as error:
-                raise WireError(FailureKind.TLS, f"TLS with {self.origin} failed: {error}") from None
-            else:
-                break
-        self._flush()
+        except (OSError, ValueError) as error:  # ssl's own errors are both; so is a reset in mid-handshake
+            raise WireError(FailureKind.TLS, f"TLS with {self.origin} failed: {error}") from None
         self._tls = tls
         self.tls_s = time.monotonic() - begun
+
+    def _handshake_step(self, tls: ssl.SSLObject) -> bool:
+        """Go as far as the bytes at hand allow, and send what that made; True when it is done."""
+        try:
+            tls.do_handshake()
+            return True
+        except ssl.SSLWantReadError:
+            return False
+        finally:
+            self._flush()  # after a failure, the alert that says why
 
     # -- using -------------------------------------------------------------------------------
 
@@ -152,12 +165,33 @@ class Connection:
             self._watcher.stop()
 
     def looks_alive(self) -> bool:
-        """False when the server closed, or spoke unasked, while the connection was idle."""
+        """False when the server closed, or spoke unasked, while the connection was idle or after its reply."""
+        if self._tls is not None:
+            return self._tls_looks_alive(self._tls)
         try:
             self._raw.recv(1, stdlib_socket.MSG_PEEK)
         except BlockingIOError:
             return True
         except OSError:
+            return False
+        return False
+
+    def _tls_looks_alive(self, tls: ssl.SSLObject) -> bool:
+        # Bytes are no speech here: session tickets and key updates come unasked.
+        try:
+            data = self._raw.recv(_BUFFER)
+            if not data:
+                return False
+            self._incoming.write(data)
+        except BlockingIOError:
+            pass
+        except OSError:
+            return False
+        try:
+            tls.read(1)
+        except ssl.SSLWantReadError:
+            return True
+        except ssl.SSLError:
             return False
         return False
 
@@ -208,7 +242,7 @@ class Connection:
             except ssl.SSLWantReadError:
                 return
             except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
-                plain = b""
+                plain = b""  # many servers close without close_notify; what HTTP promised is still checked
             except ssl.SSLError as error:
                 receiver.on_error(WireError(FailureKind.TLS, f"TLS broke: {error.reason}"))
                 return

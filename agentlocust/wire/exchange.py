@@ -22,7 +22,10 @@ _HEADERS, _CHUNK, _END = "headers", "chunk", "end"
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """Seconds: to connect, to the first byte of the reply, between bytes, and for the whole."""
+    """Seconds: to connect, to the reply's complete headers, between bytes of its body, and for the whole.
+
+    `first_byte` holds until the headers are whole, so a server that drips them gains nothing by it.
+    """
 
     connect: float = 5.0
     first_byte: float = 120.0
@@ -51,6 +54,10 @@ class HttpRequest:
         return "\r\n".join(lines).encode("latin-1", "replace") + b"\r\n\r\n" + self.body
 
 
+class _Answered(BaseException):
+    """Thrown into a greenlet that still sends when the exchange is over."""
+
+
 class Exchange:
     """Sends one request and gathers its reply, read in the hub.
 
@@ -73,6 +80,9 @@ class Exchange:
         self._timer: Any = None
         self._waiter: Waiter[None] | None = None
         self._awaited = _END
+        self._sender: Any = None  # the greenlet that is in `send`
+        self._sent_whole = False
+        self._in_body = False
 
     # -- in the user's greenlet ----------------------------------------------------------------
 
@@ -80,20 +90,26 @@ class Exchange:
         """Connect if needed and send. Sets `error` instead of raising."""
         try:
             data = self.request.encode()
-            self.connection = self._pool.acquire(self.request.origin, self._timeouts.connect)
+            timeouts = self._timeouts
+            self.connection = self._pool.acquire(self.request.origin, min(timeouts.connect, timeouts.total))
             self.reused = self.connection.used > 0
             self.sent_ns = self._last_ns = time.monotonic_ns()
             self.connection.receive_into(self)
-            self._timer = gevent.get_hub().loop.timer(self._wait_s(self.sent_ns))
-            self._timer.start(self._on_timer)
-            self.connection.send(data, self._timeouts.idle)
+            self._set_timer(self._wait_s(self.sent_ns))
+            self._sender = gevent.getcurrent()
+            self.connection.send(data, timeouts.idle)
+            self._sent_whole = True
         except WireError as error:
             # A server may answer (413, 401) and close before it has read it all.
             if not self.response.first_byte_ns:
                 self._fail(error)
+        except _Answered:
+            pass
         except BaseException:
             self.close()
             raise
+        finally:
+            self._sender = None
 
     def wait_headers(self) -> None:
         """Wait for the final status and headers, or for an error."""
@@ -123,13 +139,11 @@ class Exchange:
     def close(self) -> None:
         """Give the connection back, or close it when the reply is not whole."""
         connection, self.connection = self.connection, None
-        if self._timer is not None:
-            self._timer.stop()
-            self._timer.close()
-            self._timer = None
+        self._stop_timer()
         if connection is not None:
-            whole = self.error is None and self.response.complete
+            whole = self.error is None and self._sent_whole and self.response.complete
             self._pool.release(connection, reusable=whole and not self.response.should_close())
+            self._wake()
 
     def _wait(self, awaited: str) -> None:
         seen = len(self.response.chunks)
@@ -159,9 +173,11 @@ class Exchange:
         if response.complete:
             self._stop_reading()
             self._wake()
-        elif not data:
-            self._fail(WireError(FailureKind.TRUNCATED_STREAM, "the connection closed before the reply was whole"))
-        elif self._awaited == _CHUNK or (self._awaited == _HEADERS and response.final):
+            return
+        if response.final and not self._in_body:
+            self._in_body = True
+            self._set_timer(self._wait_s(now_ns))  # from here on it is the idle timeout that may end it first
+        if self._awaited == _CHUNK or (self._awaited == _HEADERS and response.final):
             self._wake()
 
     def on_error(self, error: WireError) -> None:
@@ -177,6 +193,13 @@ class Exchange:
     def _stop_reading(self) -> None:
         if self.connection is not None:
             self.connection.rest()
+        if self._sender is not None:
+            gevent.get_hub().loop.run_callback(self._stop_sending)
+
+    def _stop_sending(self) -> None:
+        sender, self._sender = self._sender, None
+        if sender is not None:
+            sender.throw(_Answered)
 
     def _wake(self) -> None:
         # Not switched to at once: every socket that is ready gets its stamp first.
@@ -184,12 +207,26 @@ class Exchange:
         if waiter is not None:
             gevent.get_hub().loop.run_callback(waiter.switch, None)
 
+    def _set_timer(self, wait_s: float) -> None:
+        self._stop_timer()
+        self._timer = gevent.get_hub().loop.timer(max(wait_s, 0.0))
+        self._timer.start(self._on_timer)
+
+    def _stop_timer(self) -> None:
+        timer, self._timer = self._timer, None
+        if timer is not None:
+            timer.stop()
+            timer.close()
+
     def _wait_s(self, now_ns: int) -> float:
         """Seconds to the next deadline."""
         timeouts = self._timeouts
-        quiet = timeouts.idle if self.response.first_byte_ns else timeouts.first_byte
+        if self.response.final:
+            quiet = (self._last_ns - now_ns) / 1e9 + timeouts.idle
+        else:
+            quiet = (self.sent_ns - now_ns) / 1e9 + timeouts.first_byte
         return min(
-            (self._last_ns - now_ns) / 1e9 + quiet,
+            quiet,
             (self.issued_ns - now_ns) / 1e9 + timeouts.total,
         )
 
@@ -199,16 +236,15 @@ class Exchange:
         now_ns = time.monotonic_ns()
         left = self._wait_s(now_ns)
         if left > 0.001:
-            self._timer.stop()
-            self._timer.close()
-            self._timer = gevent.get_hub().loop.timer(left)
-            self._timer.start(self._on_timer)
+            self._set_timer(left)
             return
         timeouts = self._timeouts
         if (now_ns - self.issued_ns) / 1e9 >= timeouts.total - 0.001:
             text = f"no whole reply within {timeouts.total:g} s"
-        elif self.response.first_byte_ns:
+        elif self.response.final:
             text = f"nothing more came for {timeouts.idle:g} s"
+        elif self.response.first_byte_ns:
+            text = f"no whole headers within {timeouts.first_byte:g} s"
         else:
             text = f"no first byte within {timeouts.first_byte:g} s"
         self._fail(WireError(FailureKind.TIMEOUT, text))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from typing import Any
 
 from geventhttpclient.response import HTTPParseError, HTTPResponse
 
@@ -11,14 +12,19 @@ from agentlocust.failures import FailureKind
 
 MAX_HEADER_BYTES = 64 * 1024
 MAX_REPLY_BYTES = 16 * 1024 * 1024
+MAX_CHUNKS = 128 * 1024  # a chunk costs some 150 bytes beside its own
+
+_UNPACKED_AT_ONCE = 256 * 1024
+_GZIP = ("gzip", "x-gzip")
 
 Chunk = tuple[int, bytes]  # nanoseconds on the monotonic clock, body bytes
 
 
 class Response(HTTPResponse):
-    """Status, headers and stamped body chunks of one reply.
+    """Status, headers and stamped body chunks of one reply, any content-encoding undone as it arrives.
 
-    `feed_at` raises WireError for a reply that is not HTTP or exceeds the limits.
+    `feed_at` raises WireError for a reply that is not HTTP, is cut short or exceeds the limits. The
+    first final reply is the one that counts: what a server sends after it only costs the connection.
     """
 
     def __init__(self, method: str = "POST") -> None:
@@ -26,37 +32,46 @@ class Response(HTTPResponse):
         self.chunks: list[Chunk] = []
         self.body_bytes = 0
         self.first_byte_ns = 0
-        self._now_ns = 0
+        self.complete = False  # the final reply is whole
+        self._final_status = 0
         self._before_body = 0
+        self._pieces: list[bytes] = []
+        self._encoding = ""
+        self._unpacker: Any = None
 
     def feed_at(self, now_ns: int, data: bytes) -> None:
         """Parse bytes that arrived at `now_ns`; b"" means that the server closed."""
-        self._now_ns = now_ns
-        if not self.first_byte_ns:
+        if data and not self.first_byte_ns:
             self.first_byte_ns = now_ns
-        if not self.final:
+        if not self._final_status:
             self._before_body += len(data)
+        problem: WireError | None = None
         try:
             self.feed(data)
         except HTTPParseError as error:
-            if not data:
-                kind = FailureKind.TRUNCATED_STREAM if self.final else FailureKind.RESET
-                raise WireError(kind, "the connection closed before the reply was whole") from None
-            raise WireError(FailureKind.PROTOCOL, f"the reply is not HTTP: {error.args[0]}") from None
-        if not self.final and self._before_body > MAX_HEADER_BYTES:
+            if self.complete:
+                self._trailing_data_dropped = True
+            elif data:
+                problem = WireError(FailureKind.PROTOCOL, f"the reply is not HTTP: {error.args[0]}")
+        if self._pieces:
+            self._keep(now_ns)
+        if problem is not None:
+            raise problem
+        if not data and not self.complete:
+            kind = FailureKind.TRUNCATED_STREAM if self.final else FailureKind.RESET
+            raise WireError(kind, "the connection closed before the reply was whole")
+        if not self._final_status and self._before_body > MAX_HEADER_BYTES:
             raise WireError(FailureKind.TOO_LARGE, f"headers of more than {MAX_HEADER_BYTES} bytes")
-        if self.body_bytes > MAX_REPLY_BYTES:
-            raise WireError(FailureKind.TOO_LARGE, f"a reply of more than {MAX_REPLY_BYTES} bytes")
+
+    @property
+    def status_code(self) -> int:
+        """The final reply's status once its headers are complete, before that the parser's own."""
+        return self._final_status or int(self.get_code())
 
     @property
     def final(self) -> bool:
         """True once the headers of the final (not 1xx) reply are complete."""
-        return self.headers_complete and self.status_code >= 200
-
-    @property
-    def complete(self) -> bool:
-        """True once the final reply is whole."""
-        return self.message_complete and self.status_code >= 200
+        return self._final_status != 0
 
     def header(self, name: str) -> str:
         """A header's value, "" when absent, the values joined when repeated."""
@@ -69,36 +84,73 @@ class Response(HTTPResponse):
         """All headers in order, as the bytes they came as."""
         return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in self.items()]
 
-    def body(self) -> bytes:
-        """The body received so far, decoded."""
-        return b"".join(chunk for _, chunk in self.decoded_chunks())
+    # -- the parser's callbacks ------------------------------------------------------------------
 
-    def decoded_chunks(self) -> list[Chunk]:
-        """The chunks with any content-encoding undone. Raises WireError for one that cannot be."""
-        encoding = self.header("content-encoding").strip().lower()
-        if encoding in ("", "identity"):
-            return self.chunks
-        if encoding not in ("gzip", "x-gzip", "deflate"):
-            raise WireError(FailureKind.PROTOCOL, f"content-encoding {encoding[:40]!r} was not asked for")
-        return list(_inflate(self.chunks, encoding))
+    def _on_message_begin(self) -> None:
+        if self.complete:
+            raise HTTPParseError("a second reply to one request")
+        super()._on_message_begin()
+
+    def _on_header_field(self, string: str) -> None:
+        if not self._final_status:  # trailers are of no use, and without limit
+            super()._on_header_field(string)
+
+    def _on_header_value(self, string: str) -> None:
+        if not self._final_status:
+            super()._on_header_value(string)
+
+    def _on_headers_complete(self) -> int | bool | None:
+        skip_body: int | bool | None = super()._on_headers_complete()
+        if self.get_code() >= 200:
+            self._final_status = self.get_code()
+            self._encoding = self.header("content-encoding").strip().lower()
+        return skip_body
 
     def _on_body(self, buf: bytearray) -> None:
-        self.body_bytes += len(buf)
-        self.chunks.append((self._now_ns, bytes(buf)))
+        self._pieces.append(bytes(buf))
+
+    def _on_message_complete(self) -> None:
+        super()._on_message_complete()
+        self.complete = self._final_status != 0
+
+    # -- keeping the body ------------------------------------------------------------------------
+
+    def _keep(self, now_ns: int) -> None:
+        """Keep what one packet held of the body as one chunk."""
+        pieces = self._pieces
+        data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        pieces.clear()
+        if self._encoding not in ("", "identity"):
+            self._unpack(now_ns, data)
+            return
+        self._add(now_ns, data)
+
+    def _add(self, now_ns: int, data: bytes) -> None:
+        self.body_bytes += len(data)
+        if self.body_bytes > MAX_REPLY_BYTES:
+            raise WireError(FailureKind.TOO_LARGE, f"a reply of more than {MAX_REPLY_BYTES} bytes")
+        if len(self.chunks) >= MAX_CHUNKS:
+            raise WireError(FailureKind.TOO_LARGE, f"a reply in more than {MAX_CHUNKS} pieces")
+        self.chunks.append((now_ns, data))
+
+    def _unpack(self, now_ns: int, data: bytes) -> None:
+        if self._unpacker is None:
+            self._unpacker = zlib.decompressobj(_window(self._encoding, data))
+        # A bomb is unpacked no further than the limit, and never in one piece.
+        while data and not self._unpacker.eof:
+            try:
+                unpacked = self._unpacker.decompress(data, _UNPACKED_AT_ONCE)
+            except zlib.error as error:
+                raise WireError(FailureKind.PROTOCOL, f"the reply's {self._encoding} is broken: {error}") from None
+            data = self._unpacker.unconsumed_tail
+            if unpacked:
+                self._add(now_ns, unpacked)
 
 
-def _inflate(chunks: list[Chunk], encoding: str) -> list[Chunk]:
-    inflater = zlib.decompressobj(zlib.MAX_WBITS | (0 if encoding == "deflate" else 16))
-    inflated: list[Chunk] = []
-    total = 0
-    for stamp, chunk in chunks:
-        try:
-            data = inflater.decompress(chunk, MAX_REPLY_BYTES + 1 - total)
-        except zlib.error as error:
-            raise WireError(FailureKind.PROTOCOL, f"the reply's {encoding} is broken: {error}") from None
-        total += len(data)
-        if total > MAX_REPLY_BYTES:
-            raise WireError(FailureKind.TOO_LARGE, f"a reply of more than {MAX_REPLY_BYTES} bytes, unpacked")
-        if data:
-            inflated.append((stamp, data))
-    return inflated
+def _window(encoding: str, data: bytes) -> int:
+    """Zlib's window bits for an encoding; `deflate` is sent with and without zlib's header. Raises WireError."""
+    if encoding in _GZIP:
+        return zlib.MAX_WBITS | 16
+    if encoding == "deflate":
+        return zlib.MAX_WBITS if data[0] & 0x0F == zlib.DEFLATED else -zlib.MAX_WBITS
+    raise WireError(FailureKind.PROTOCOL, f"content-encoding {encoding[:40]!r} was not asked for")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from typing import Protocol
 
 import gevent
@@ -17,21 +18,25 @@ import jiter
 from agentlocust import dialects
 from agentlocust.dialects.base import Dialect
 from agentlocust.errors import WireError
-from agentlocust.failures import FailureKind
+from agentlocust.failures import Failure, FailureKind
 from agentlocust.wire.exchange import Exchange, HttpRequest, Timeouts
 from agentlocust.wire.pool import Pool
-from agentlocust.wire.tap import Tap
+from agentlocust.wire.tap import Tap, cut_by
 from agentlocust.wire.target import Key, Origin
 
 _LAST_BYTES_S = 0.25  # how long a stream closed after its terminal event may take to end
+_ERROR_BYTES = 256 * 1024  # of an error's body that an SDK gets to see
+_LONGEST_SECRET = 1000
 _OURS = ("host", "content-length", "connection", "accept-encoding", "transfer-encoding")
 _KEY_HEADERS = ("authorization", "x-api-key", "api-key")
+_UNDONE = (b"content-length", b"content-encoding")  # the body handed on is unpacked
+_CLOSED = Failure(FailureKind.CANCELLED, "the caller closed the stream")
 
 
 class Finish(Protocol):
     """Told when a call has ended: its tap, the model asked for, and why it was cut, if it was."""
 
-    def __call__(self, tap: Tap, model: str, *, cut: str) -> None:
+    def __call__(self, tap: Tap, model: str, *, cut: Failure | None) -> None:
         """Take the ended call."""
 
 
@@ -56,23 +61,40 @@ class SdkCall:
         self.tap.watch(exchange)
         self._open = exchange
 
-    def attempt_closed(self, exchange: Exchange, *, cut: str = "") -> None:
+    def attempt_closed(self, exchange: Exchange, *, cut: Failure | None = None) -> None:
         """An attempt's reply was closed; outside the SDK's loop that ends the call."""
         if self._open is exchange:
             self._open = None
             if not self.within_sdk:
                 self._settle(cut)
 
-    def sdk_returned(self, *, cut: str = "") -> None:
+    def saw_end(self) -> bool:
+        """True when the stream that is open has brought its terminal event."""
+        return self._open is not None and self.tap is not None and self.tap.saw_end()
+
+    def sdk_returned(self) -> None:
         """The SDK's request loop is over; a stream still open ends the call later."""
         self.within_sdk = False
-        if self._open is None or cut:
-            self._settle(cut)
+        if self._open is None:
+            self._settle(None)
 
-    def _settle(self, cut: str) -> None:
+    def sdk_raised(self, error: BaseException) -> None:
+        """The SDK's request loop raised: nobody will read what is still open."""
+        self.within_sdk = False
+        exchange, self._open = self._open, None
+        if exchange is not None:
+            exchange.close()
+        # An Exception of the SDK's own tells what the last attempt came to, which its tap knows better.
+        self._settle(cut_by(error) if exchange is not None or not isinstance(error, Exception) else None)
+
+    def _settle(self, cut: Failure | None) -> None:
         tap, self.tap = self.tap, None
         if tap is not None:
             self._finish(tap, self.model, cut=cut)
+
+
+# Each greenlet has its own: another one's call may start while this one's retry waits.
+_current: ContextVar[SdkCall | None] = ContextVar("agentlocust_sdk_call", default=None)
 
 
 class SdkTransport(httpx2.BaseTransport):
@@ -90,30 +112,27 @@ class SdkTransport(httpx2.BaseTransport):
         self._finish = finish
         self._scrub = scrub
         self._strict = strict
-        self._calls: list[SdkCall] = []
 
     @contextlib.contextmanager
     def call(self) -> Iterator[None]:
         """Stand around an SDK's request loop: what is sent inside is one call."""
         call = SdkCall(self._finish)
-        self._calls.append(call)
+        token = _current.set(call)
         try:
             yield
-        except Exception:
-            call.sdk_returned()
-            raise
-        except BaseException:
-            call.sdk_returned(cut="the test ended")
+        except BaseException as error:
+            call.sdk_raised(error)
             raise
         else:
             call.sdk_returned()
         finally:
-            self._calls.remove(call)
+            _current.reset(token)
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
         """Send one attempt. Raises httpx2's own exceptions, so the SDK treats them as ever."""
         url = request.url
-        origin = Origin(url.scheme, url.host, url.port or (443 if url.scheme == "https" else 80))
+        host = url.raw_host.decode("ascii")
+        origin = Origin(url.scheme, host, url.port or (443 if url.scheme == "https" else 80))
         body = request.read()
         headers = [(name, value) for name, value in request.headers.items() if name not in _OURS]
         headers = [pair for pair in headers if self._may_send(pair, origin)]
@@ -126,28 +145,27 @@ class SdkTransport(httpx2.BaseTransport):
             exchange.wait_headers()
             if exchange.error is not None:
                 raise _as_httpx(exchange.error, request)
-            if exchange.response.status_code >= 400:
+            if exchange.response.status_code >= 300:
                 return self._error_reply(request, exchange, call)
         except BaseException:
             exchange.close()
             call.attempt_closed(exchange)
             raise
-        return self._reply(exchange, _TappedStream(exchange, call, request))
+        return self._reply(exchange, _pairs(exchange), _TappedStream(exchange, call, request))
 
     def close(self) -> None:
         """Close the user's idle connections."""
         self._pool.close()
 
     def _may_send(self, header: tuple[str, str], origin: Origin) -> bool:
-        if header[0] not in _KEY_HEADERS:
-            return True
         if self._key.value and self._key.value in header[1]:
             return self._key.usable_for(origin)
-        return origin.may_carry_key
+        return header[0] not in _KEY_HEADERS or origin.may_carry_key
 
     def _begin(self, request: httpx2.Request, exchange: Exchange, body: bytes) -> SdkCall:
-        call = self._calls[-1] if self._calls else SdkCall(self._finish)
-        if not self._calls:
+        call = _current.get()
+        if call is None:
+            call = SdkCall(self._finish)
             call.within_sdk = False  # someone uses the transport without an SDK's loop around it
         dialect = dialects.for_path(request.url.path) if request.method == "POST" else None
         if dialect is not None:
@@ -166,16 +184,20 @@ class SdkTransport(httpx2.BaseTransport):
         exchange.wait_end()
         chunks = exchange.response.chunks
         if chunks:
-            chunks[:] = [(chunks[-1][0], self._scrub(b"".join(data for _, data in chunks)))]
+            body = b"".join(data for _, data in chunks)
+            clean = self._scrub(body[:_ERROR_BYTES])
+            if len(body) > _ERROR_BYTES:
+                clean = clean[:-_LONGEST_SECRET]  # no half of a secret is left at the cut
+            chunks[:] = [(chunks[-1][0], clean)]
         exchange.close()
         call.attempt_closed(exchange)
         content = chunks[0][1] if chunks else b""
-        return self._reply(exchange, httpx2.ByteStream(content))
+        pairs = [(name, self._scrub(value)) for name, value in _pairs(exchange)]
+        return self._reply(exchange, pairs, httpx2.ByteStream(content))
 
     @staticmethod
-    def _reply(exchange: Exchange, stream: httpx2.SyncByteStream) -> httpx2.Response:
+    def _reply(exchange: Exchange, pairs: list[tuple[bytes, bytes]], stream: httpx2.SyncByteStream) -> httpx2.Response:
         response = exchange.response
-        pairs = [pair for pair in response.header_pairs() if pair[0].lower() != b"content-length"]
         return httpx2.Response(
             response.status_code, headers=pairs, stream=stream, extensions={"http_version": b"HTTP/1.1"}
         )
@@ -188,32 +210,39 @@ class _TappedStream(httpx2.SyncByteStream):
         self._exchange = exchange
         self._call = call
         self._request = request
-        self._whole = False
 
     def __iter__(self) -> Iterator[bytes]:
         try:
             for _, data in self._exchange.chunks():
                 yield data
-        except Exception:
+        except GeneratorExit:
+            self._end(_CLOSED)
             raise
-        except BaseException:
-            self._end(cut="the test ended")
+        except BaseException as error:
+            self._end(cut_by(error))
             raise
-        self._whole = True
         if self._exchange.error is not None:
             raise _as_httpx(self._exchange.error, self._request)
 
     def close(self) -> None:
         exchange = self._exchange
-        if not exchange.done:
+        if not exchange.done and self._call.saw_end() and gevent.getcurrent() is not gevent.get_hub():
             # SDKs stop reading at the terminal event; the end of the reply is on its heels.
-            with gevent.Timeout(_LAST_BYTES_S, exception=False):
-                exchange.wait_end()
-        self._end(cut="" if self._whole or exchange.done else "the caller closed the stream")
+            try:
+                with gevent.Timeout(_LAST_BYTES_S, exception=False):
+                    exchange.wait_end()
+            except BaseException as error:
+                self._end(cut_by(error))
+                raise
+        self._end(None if exchange.done else _CLOSED)
 
-    def _end(self, *, cut: str) -> None:
+    def _end(self, cut: Failure | None) -> None:
         self._exchange.close()
         self._call.attempt_closed(self._exchange, cut=cut)
+
+
+def _pairs(exchange: Exchange) -> list[tuple[bytes, bytes]]:
+    return [pair for pair in exchange.response.header_pairs() if pair[0].lower() not in _UNDONE]
 
 
 def _asked(body: bytes) -> dict[str, object]:

@@ -15,9 +15,22 @@ from agentlocust.dialects.sse import EventSplitter
 from agentlocust.errors import WireError
 from agentlocust.failures import Failure, FailureKind
 from agentlocust.wire.exchange import Exchange
-from agentlocust.wire.response import Chunk
+from agentlocust.wire.response import Chunk, Response
 
 _EVENTS_BETWEEN_YIELDS = 200  # a long reply is decoded in pieces: others' bytes wait meanwhile
+_HEAD_BYTES = 64 * 1024  # of an error's body
+
+
+def cut_by(error: BaseException) -> Failure:
+    """Why a call was given up, from what was raised in the greenlet that waited for it.
+
+    Locust's kill, or the end of the process, cancels it; a timeout of the caller's own is a timeout.
+    """
+    if isinstance(error, (gevent.Timeout, TimeoutError)):
+        return Failure(FailureKind.TIMEOUT, f"the caller's own timeout: {error}")
+    if isinstance(error, Exception):
+        return Failure(FailureKind.CLIENT, f"{type(error).__name__}: {error}")
+    return Failure(FailureKind.CANCELLED, "the test ended")
 
 
 @dataclass(slots=True)
@@ -62,28 +75,35 @@ class Tap:
         self.attempts += 1
         self.exchange = exchange
 
-    def settle(self, *, cut: str = "") -> Outcome:
+    def saw_end(self) -> bool:
+        """True when what came so far holds the stream's terminal event."""
+        if self.exchange is None or not self.streamed:
+            return False
+        return self._decode(self.exchange.response.chunks, streamed=True, complete=False, polite=False).terminal
+
+    def settle(self, *, cut: Failure | None = None) -> Outcome:
         """Read what came. `cut` says why the call was given up before its end, if it was."""
         exchange = self.exchange
         if exchange is None:
-            failure = Failure(FailureKind.CANCELLED, cut) if cut else Failure(FailureKind.CLIENT, "nothing was sent")
+            failure = cut or Failure(FailureKind.CLIENT, "nothing was sent")
             return Outcome(self.started_ns, time.monotonic_ns(), Decoded(), failure, 0, self.attempts, self.streamed)
+        given_up_ns = time.monotonic_ns()
         response = exchange.response
         status = response.status_code if response.final else 0
-        error = exchange.error
-        try:
-            chunks: Sequence[Chunk] = response.decoded_chunks() if response.final else ()
-        except WireError as broken:
-            chunks, error = (), error or broken
+        chunks: Sequence[Chunk] = response.chunks if response.final else ()
         decoded, streamed = Decoded(), False
         if 200 <= status < 300:
-            streamed = self.streamed and "json" not in response.header("content-type")
-            decoded = self._decode(chunks, streamed=streamed, complete=error is None, polite=not cut)
-        judged = self._failure(exchange, error, chunks, decoded, cut)
-        return self._outcome(exchange, decoded, judged, status, streamed=streamed)
+            streamed = self.streamed and "json" not in response.header("content-type").lower()
+            error = exchange.error
+            if error is not None and error.kind == FailureKind.TOO_LARGE:
+                chunks = chunks[: len(chunks) // 2]  # an endless reply's text would cost as much again as its bytes
+            complete = response.complete and error is None
+            decoded = self._decode(chunks, streamed=streamed, complete=complete, polite=cut is None)
+        judged = self._failure(exchange, chunks, decoded, cut, streamed=streamed)
+        return self._outcome(exchange, decoded, judged, given_up_ns, streamed=streamed)
 
     def _outcome(
-        self, exchange: Exchange, decoded: Decoded, failure: Failure | None, status: int, *, streamed: bool
+        self, exchange: Exchange, decoded: Decoded, failure: Failure | None, ended_ns: int, *, streamed: bool
     ) -> Outcome:
         response = exchange.response
         tokens = decoded.token_ns
@@ -91,14 +111,12 @@ class Tap:
             ended_ns = tokens[-1]
         elif failure is None and response.chunks:
             ended_ns = response.chunks[-1][0]
-        else:
-            ended_ns = time.monotonic_ns()
         return Outcome(
             self.started_ns,
             ended_ns,
             decoded,
             failure,
-            status,
+            response.status_code if response.final else 0,
             self.attempts,
             streamed,
             first_ns=tokens[0] if tokens else 0,
@@ -131,23 +149,44 @@ class Tap:
         return reader.finish(complete=complete)
 
     def _failure(
-        self, exchange: Exchange, error: WireError | None, chunks: Sequence[Chunk], decoded: Decoded, cut: str
+        self, exchange: Exchange, chunks: Sequence[Chunk], decoded: Decoded, cut: Failure | None, *, streamed: bool
     ) -> Failure | None:
-        response = exchange.response
+        response, error = exchange.response, exchange.error
         status = response.status_code if response.final else 0
         if status and not 200 <= status < 300:
-            return self.dialect.read_failure(status, b"".join(data for _, data in chunks))
+            return self.dialect.read_failure(status, _head(chunks))
         if decoded.terminal and decoded.failure is None:
             return None  # all that was promised came, whatever the connection did after it
-        if cut:
-            return Failure(FailureKind.CANCELLED, cut)
+        if cut is not None:
+            return cut
+        if decoded.failure is not None and decoded.failure.kind is not FailureKind.TRUNCATED_STREAM:
+            wrong = self._not_the_api(response, chunks, decoded) if response.complete else None
+            return wrong or decoded.failure  # what the server said of itself, before how its connection ended
         if error is not None:
             kind = FailureKind(error.kind)
-            if kind is FailureKind.TRUNCATED_STREAM and not self.streamed:
+            if kind is FailureKind.TRUNCATED_STREAM and not streamed:
                 kind = FailureKind.RESET
             hint = " (on a reused connection)" if exchange.reused and not response.first_byte_ns else ""
             return Failure(kind, f"{error.args[0]}{hint}", status)
-        content_type = response.header("content-type")
-        if self.streamed and "event-stream" not in content_type and "json" not in content_type and not decoded.token_ns:
-            return read_unexpected(content_type, b"".join(data for _, data in chunks))
-        return decoded.failure
+        if not response.complete:
+            return Failure(FailureKind.CLIENT, "the caller gave the call up before its reply was whole", status)
+        return self._not_the_api(response, chunks, decoded) or decoded.failure
+
+    def _not_the_api(self, response: Response, chunks: Sequence[Chunk], decoded: Decoded) -> Failure | None:
+        """A whole 2xx reply to a streamed request that is no event stream and no JSON either."""
+        content_type = response.header("content-type").lower()
+        if not self.streamed or decoded.token_ns or "event-stream" in content_type or "json" in content_type:
+            return None
+        return read_unexpected(content_type, _head(chunks))
+
+
+def _head(chunks: Sequence[Chunk]) -> bytes:
+    """The beginning of a body, as much as is looked at when it is an error's."""
+    head: list[bytes] = []
+    size = 0
+    for _, data in chunks:
+        head.append(data)
+        size += len(data)
+        if size >= _HEAD_BYTES:
+            break
+    return b"".join(head)

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from agentlocust.errors import ConfigError
+
+_HOST = re.compile(r"[a-z0-9._~-]+|[0-9a-f:.]+(?:%[a-z0-9._~-]+)?")
+_PATH = re.compile(r"[!-~]*")  # what may stand in a request line
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +25,7 @@ class Origin:
     @property
     def is_loopback(self) -> bool:
         """True when the host can only be this machine."""
-        if self.host == "localhost" or self.host.endswith(".localhost"):
+        if self.host == "localhost":  # a name below it is the resolver's to place anywhere
             return True
         try:
             return ipaddress.ip_address(self.host).is_loopback
@@ -69,7 +73,11 @@ class Target:
             )
         if parts.query or parts.fragment:
             raise ConfigError(f"{url!r} has a query or fragment", where=where, hint="give only the base URL")
-        origin = Origin(parts.scheme, parts.hostname, port or (443 if parts.scheme == "https" else 80))
+        if port == 0 or not _PATH.fullmatch(parts.path):
+            raise ConfigError(f"{url!r} is not a URL a request can be sent to", where=where, hint="check port and path")
+        origin = Origin(
+            parts.scheme, _ascii_host(parts.hostname, where), port or (443 if parts.scheme == "https" else 80)
+        )
         return cls(origin, parts.path.rstrip("/"))
 
     def path_of(self, path: str) -> str:
@@ -84,6 +92,17 @@ class Target:
 
     def __str__(self) -> str:
         return f"{self.origin}{self.prefix}"
+
+
+def _ascii_host(host: str, where: str) -> str:
+    """The host as it goes on the wire. Raises ConfigError."""
+    try:
+        name = host if host.isascii() else host.encode("idna").decode("ascii")
+    except UnicodeError:
+        name = ""
+    if not _HOST.fullmatch(name):
+        raise ConfigError(f"{host[:80]!r} is not a host", where=where, hint="write it as https://api.openai.com")
+    return name
 
 
 @dataclass(frozen=True, slots=True)
