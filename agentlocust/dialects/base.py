@@ -13,6 +13,9 @@ from agentlocust.errors import ConfigError
 from agentlocust.failures import Failure, FailureKind
 from agentlocust.usage import Usage
 
+_LARGE = 1 << 20
+_MAX_CONTAINERS = 250_000  # an empty one costs Python 56 bytes or more, and its text may be two
+
 
 @dataclass(frozen=True, slots=True)
 class ToolRequest:
@@ -155,11 +158,13 @@ class Dialect(Protocol):
 
 
 def decode_json(data: bytes) -> Any:
-    """Decode one JSON text; raises ValueError, and nothing else, when it is none.
+    """Decode one JSON text; raises ValueError, and nothing else, when it is none or holds too much.
 
     Half of a surrogate pair is legal JSON that jiter refuses: some servers cut an emoji in two that
     way. It becomes U+FFFD.
     """
+    if len(data) > _LARGE and data.count(b"[") + data.count(b"{") > _MAX_CONTAINERS:
+        raise ValueError("more arrays and objects than any reply has")
     try:
         return jiter.from_json(data, cache_mode="keys")
     except ValueError:

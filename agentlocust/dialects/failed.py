@@ -21,6 +21,7 @@ _TITLE = re.compile(r"<title[^<>]*>([^<]*)", re.IGNORECASE)
 _TAG = re.compile(r"<[^<>]*>")
 _SPACE = re.compile(r"[\s\x00-\x1f\x7f-\x9f]+")
 _TOO_LONG = ("maximum context length", "context window", "prompt is too long")
+_FILTERED = "content management policy"  # Azure's words; gateways pass them on without the code
 
 
 def read_failure(status: int, body: bytes) -> Failure:
@@ -28,6 +29,8 @@ def read_failure(status: int, body: bytes) -> Failure:
     codes, message = _told(body)
     if status in (400, 413, 422) and any(words in message for words in _TOO_LONG):
         codes = (*codes, "context_length_exceeded")
+    if status == 400 and _FILTERED in message:
+        codes = (*codes, "content_filter")
     return Failure(classify_status(status, codes, message), _short(message) or _phrase(status), status)
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from agentlocust.redact import Scrubber
-from agentlocust.report.console import render
 from agentlocust.report.files import write_text_atomically
 from agentlocust.sla import decide
 from agentlocust.summary import Summary, dump_summary
@@ -42,6 +41,8 @@ class Outputs:
             except OSError as error:
                 logger.error("agentlocust: the summary could not be written: %s", error)  # noqa: TRY400  # a full disk is no bug
                 summary.verdict = decide(summary, results, report_failed=True)
+        from agentlocust.report.console import render  # rich: 2.7 MB that a start, and a worker, do without
+
         self._unprinted.append(self._scrubber.scrub(render(summary, f"{folder}/" if folder is not None else "")))
         if not self._print_last:
             self.print_rest()

@@ -15,6 +15,7 @@ from locust.user.task import LOCUST_STATE_STOPPING, LOCUST_STATE_WAITING
 from agentlocust.dialects.base import Dialect
 from agentlocust.failures import Failure
 from agentlocust.metrics import SCALE, Unit
+from agentlocust.mock.behaviour import split_model
 from agentlocust.records import Call, Labels
 from agentlocust.sla import Slo
 from agentlocust.users.meter import Asked, Meter
@@ -205,7 +206,7 @@ class AgentUser(User):
         run = self.current_run
         return Asked(
             name=name or (run.name if run is not None else _operation(dialect)),
-            model=model.partition("@")[0],  # what follows tells the mock how to behave
+            model=split_model(model)[0],  # what follows tells the mock how to behave
             body=body,
             labels=labels or (run.labels if run is not None else ()),
             good=self._slo.met if self._slo is not None else None,

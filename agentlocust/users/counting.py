@@ -31,8 +31,11 @@ class LocalCounter:
         """The call's usage: the server's, with what it left out counted here."""
         decoded = outcome.decoded
         told = decoded.usage
-        whole = outcome.failure is None or outcome.failure.kind is FailureKind.CONTENT_FILTER
-        if told is not None and (whole or decoded.terminal):
+        failure = outcome.failure
+        filtered = failure is not None and failure.kind is FailureKind.CONTENT_FILTER and outcome.status < 300
+        whole = failure is None or filtered
+        # With the finish reason the server's count is final, whatever became of the stream after it.
+        if told is not None and (whole or decoded.terminal or decoded.finish_reason):
             return told
         if not outcome.token_events and not (whole and outcome.status):
             return told or Usage()  # it failed before anything was generated: nothing is known to be billed

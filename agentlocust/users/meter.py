@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from agentlocust.failures import Failure, FailureKind
 from agentlocust.ledger import Ledger
 from agentlocust.metrics import SCALE, Unit
+from agentlocust.mock.behaviour import split_model
 from agentlocust.pricing import PriceBook
 from agentlocust.records import MAIN_PHASE, WARMUP_PHASE, AgentRun, Call, Labels, ToolCall
 from agentlocust.redact import Scrubber
@@ -64,7 +65,7 @@ class Meter:
         self.seed = seed
         self.warmup_s = warmup_s
         for model in models:
-            self.prices.price(model.partition("@")[0])
+            self.prices.price(split_model(model)[0])
         self._started = time.monotonic()
 
     def restart(self) -> None:

@@ -153,6 +153,8 @@ class Tap:
     ) -> Failure | None:
         response, error = exchange.response, exchange.error
         status = response.status_code if response.final else 0
+        if cut is not None and cut.kind is FailureKind.CANCELLED and not decoded.terminal:
+            return cut  # also of a call that its SDK would have tried again
         if status and not 200 <= status < 300:
             return self.dialect.read_failure(status, _head(chunks))
         if decoded.terminal and decoded.failure is None:

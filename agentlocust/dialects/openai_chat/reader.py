@@ -61,8 +61,11 @@ class ChatReader:
     def finish(self, complete: bool) -> Decoded:
         """Say what the reply held."""
         decoded = self._draft.decoded
-        if not self._strict and complete and decoded.finish_reason and not decoded.terminal:
-            decoded.terminal = decoded.lenient_end = True
+        if complete and decoded.finish_reason and not decoded.terminal:
+            if self._strict:
+                self._draft.fail(FailureKind.TRUNCATED_STREAM, "no [DONE] came; strict_stream = False accepts that")
+            else:
+                decoded.terminal = decoded.lenient_end = True
         if self._usage is not None:
             decoded.usage = from_openai_chat(self._usage)
         return self._draft.finish(complete)

@@ -186,7 +186,7 @@ ERROR = {"error": {"message": "Sorry", "type": "server_error", "param": None, "c
     [
         ([], Kind.TRUNCATED_STREAM, "ended"),
         ([ROLE, chunk({"content": "a"})], Kind.TRUNCATED_STREAM, "ended"),
-        ([chunk({"content": "a"}), STOP], Kind.TRUNCATED_STREAM, "ended"),
+        ([chunk({"content": "a"}), STOP], Kind.TRUNCATED_STREAM, "strict_stream = False"),
         ([chunk({"content": "a"}), b'{"choices": [', STOP, DONE], Kind.MALFORMED_STREAM, "not JSON"),
         ([chunk({"content": "a"}), b"5", DONE], Kind.MALFORMED_STREAM, "not a JSON object"),
         ([chunk({"content": "a"}), ERROR], Kind.STREAM_ERROR, "server_error: Sorry"),
@@ -241,6 +241,16 @@ def test_leniency_wants_a_reason_and_a_whole_body(strict, complete, reason, ok):
     assert (got.terminal, got.lenient_end, got.failure is None) == (ok, ok, ok)
 
 
+def test_a_server_without_done_is_told_apart_from_a_broken_stream():
+    """Transformers ends a whole stream with its usage and no `[DONE]`: the failure names the setting for that."""
+    last = chunk({}, "length", usage=USAGE["usage"])
+    got = read(ROLE, chunk({"content": "a"}), last)
+    assert (got.failure.kind, got.usage.output) == (Kind.TRUNCATED_STREAM, 2)
+    assert "strict_stream" in got.failure.message
+    assert "strict_stream" not in read(ROLE, chunk({"content": "a"})).failure.message
+    assert read(ROLE, chunk({"content": "a"}), b'{"error": "x"}', last).failure.kind is Kind.STREAM_ERROR
+
+
 def test_a_cut_body_after_the_end_is_whole():
     """What dies behind `[DONE]` took nothing with it."""
     assert read(chunk({"content": "a"}), STOP, DONE, complete=False).failure is None
@@ -276,3 +286,10 @@ def test_a_whole_reply_is_read():
 def test_what_is_wrong_with_a_whole_reply_is_named(reply, kind):
     """200 is not yet success."""
     assert DIALECT.read_body(reply).failure.kind is kind
+
+
+def test_a_body_of_millions_of_empty_arrays_is_refused():
+    """Fifteen megabytes of brackets would cost hundreds as objects: such a body is no reply."""
+    decoded = DIALECT.read_body(b"[" + b"[]," * 5_000_000 + b"[]]")
+    assert decoded.failure is not None
+    assert decoded.failure.kind is Kind.PROTOCOL
