@@ -12,7 +12,7 @@ from locust import events
 from locust.runners import WorkerRunner
 
 from agentlocust.lifecycle.conductor import Conductor
-from agentlocust.lifecycle.log_filter import ScrubbingFilter, scrub_exception
+from agentlocust.lifecycle.log_filter import ScrubbingFilter, scrub_exception, scrub_failures
 from agentlocust.lifecycle.options import add_options
 from agentlocust.lifecycle.outputs import Outputs
 from agentlocust.lifecycle.signals import Signals
@@ -38,6 +38,17 @@ class Pack:
         self.conductor: Conductor | None = None  # alone or on the master
         self.worker: Worker | None = None
         self.outputs: Outputs | None = None
+        self.signals: Signals | None = None
+
+    def signalled(self, number: int) -> bool:
+        """A first signal came; True when Locust may act on it."""
+        node = self.conductor or self.worker
+        return node is None or node.signalled(number)
+
+    def leave_at_once(self, code: int) -> None:
+        """A second signal came."""
+        if self.conductor is not None:
+            self.conductor.leave_at_once(code)
 
 
 pack = Pack()
@@ -50,8 +61,10 @@ def _add_options(parser: LocustArgumentParser) -> None:
 
 @events.init.add_listener
 def _init(environment: Environment, runner: Runner, **_: Any) -> None:
+    signals = pack.signals = Signals(pack.signalled, pack.leave_at_once)
     meter = pack.meter = Meter(environment, PriceBook.load(), pack.scrubber)
     environment.agentlocust = meter  # type: ignore[attr-defined]  # where our User classes find it
+    scrub_failures(environment.stats, pack.scrubber)
     logging.getLogger().addFilter(ScrubbingFilter(pack.scrubber))
     for handler in logging.getLogger().handlers:
         handler.addFilter(ScrubbingFilter(pack.scrubber))
@@ -59,6 +72,7 @@ def _init(environment: Environment, runner: Runner, **_: Any) -> None:
         worker = pack.worker = Worker(environment, runner, meter)
         # Before Locust's own listener tells the master that this worker is gone.
         environment.events.quitting.add_listener(lambda **_: worker.drain())
+        environment.events.quitting.add_listener(lambda **_: signals.end_began())
         return
     options: Any = environment.parsed_options
     stays_open = environment.web_ui is not None and not (options.autostart and options.autoquit != -1)
@@ -66,11 +80,14 @@ def _init(environment: Environment, runner: Runner, **_: Any) -> None:
     stream = sys.stderr if options.json else sys.stdout
     pack.outputs = Outputs(pack.scrubber, stream, print_last=not stays_open)
     pack.conductor = Conductor(environment, runner, meter, pack.outputs)
-    Signals(pack.conductor.signalled)
+    # Listeners run in reverse: this one before Locust's own, which ends the test.
+    environment.events.quitting.add_listener(lambda **_: signals.end_began())
 
 
 @events.test_start.add_listener
 def _test_start(environment: Environment, **_: Any) -> None:
+    if pack.signals is not None:
+        pack.signals.claim()
     if pack.conductor is not None:
         pack.conductor.begin()
         random.seed(f"{pack.conductor.meter.seed}/0")

@@ -18,6 +18,7 @@ from agentlocust.lifecycle.master import Master, Refused
 from agentlocust.lifecycle.options import read_settings
 from agentlocust.lifecycle.outputs import Outputs
 from agentlocust.lifecycle.reports import Reports
+from agentlocust.lifecycle.signals import end_children
 from agentlocust.mock.embedded import EmbeddedMock
 from agentlocust.sla import decide, due, evaluate, worst
 from agentlocust.sla.verdict import COULD_NOT_START, NOT_VALID
@@ -46,6 +47,7 @@ class Conductor:
         self.master = Master(runner) if isinstance(runner, MasterRunner) else None
         self._number = 0
         self._drained: Event | None = None
+        self._finished: Event | None = None
 
     # -- the start -----------------------------------------------------------------------------
 
@@ -81,6 +83,7 @@ class Conductor:
             self._refuse(str(refusal))
         except AgentLocustError as error:
             self._refuse(str(error))
+        test.begun = True
         test.started = test.measured_from = time.monotonic()
         logger.info("agentlocust: seed %d, target %s", settings.seed, test.mock.url if test.mock else "--host")
         test.ticker = gevent.spawn(self._tick, test)
@@ -98,6 +101,7 @@ class Conductor:
         self.codes.append(COULD_NOT_START)
         if self.current is not None and self.current.mock is not None:
             self.current.mock.stop()
+        self._await_verdict()
         self.current = None
         if self._ends_by_itself() or self.options.autostart:
             gevent.spawn(self._quit)
@@ -133,10 +137,28 @@ class Conductor:
             if self.master is not None:
                 self.master.reset()
 
-    def signalled(self, number: int) -> None:
-        """A signal asked for the end; remembered if a test is under way."""
+    def signalled(self, number: int) -> bool:
+        """A signal asked for the end; True when Locust may act on it. Does not block."""
         if self.current is not None and not self.current.ended:
             self.current.signal = number
+        if self._number == 0 and self._ends_by_itself():
+            self.codes.append(128 + number)
+        if self._number == 0 and self.options.headless:
+            # Locust waits for its workers, and an exception would leave them behind.
+            gevent.spawn(self._leave_before_start, 128 + number)
+            return False
+        return True
+
+    def _leave_before_start(self, code: int) -> None:
+        logger.info("agentlocust: interrupted before the test was started")
+        self.runner.quit()
+        end_children()  # workers that have not connected yet hear of nothing
+        gevent.get_hub().parent.throw(SystemExit(code))
+
+    def leave_at_once(self, code: int) -> None:
+        """The process ends now: so shall the workers, wherever they are."""
+        if self.master is not None:
+            self.master.abandon(code)
 
     # -- the end -------------------------------------------------------------------------------
 
@@ -158,7 +180,19 @@ class Conductor:
         """The test has stopped and all reports are in: judge it, write it, say it."""
         test, self.current = self.current, None
         if test is None:
+            self._await_verdict()
             return
+        self._finished = Event()
+        try:
+            self._end(test)
+        finally:
+            self._finished.set()
+
+    def _await_verdict(self) -> None:
+        if self._finished is not None:  # another greenlet is at it
+            self._finished.wait()
+
+    def _end(self, test: LoadTest) -> None:
         test.ended = time.monotonic()
         if test.ticker is not None and test.ticker is not gevent.getcurrent():
             test.ticker.kill(block=False)
@@ -170,6 +204,8 @@ class Conductor:
         finally:
             if test.mock is not None:
                 test.mock.stop()
+        if self.master is not None and not self.master.workers() and self._ends_by_itself():
+            gevent.spawn(self._quit)  # Locust would sit out the run time without a single worker
 
     def _judge(self, test: LoadTest, summary: Summary) -> int:
         results = evaluate(test.settings.checks, summary)
@@ -179,7 +215,9 @@ class Conductor:
     def exit_code(self) -> int:
         """The process's exit code: the worst of its tests; 0 when none was started."""
         code = worst(self.codes)
-        if self.current is not None or (log.unhandled_greenlet_exception and code != COULD_NOT_START):
+        if self.current is not None and self.current.signal and not self.current.begun:
+            code = worst([code, 128 + self.current.signal])
+        elif self.current is not None or (log.unhandled_greenlet_exception and code != COULD_NOT_START):
             code = worst([code, NOT_VALID])
         return code
 
@@ -187,3 +225,6 @@ class Conductor:
         """The process quits: a test still under way ends first."""
         if self.current is not None and isinstance(self.runner, LocalRunner):
             self.runner.stop()
+        if self.current is not None and self.current.mock is not None:
+            self.current.mock.stop()
+        self._await_verdict()

@@ -42,6 +42,7 @@ class LoadTest:
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     started: float = field(default_factory=time.monotonic)
     measured_from: float = 0.0
+    begun: bool = False  # everyone is ready, users may start
     ended: float = 0.0
     stop_reason: str = ""
     signal: int = 0

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from typing import TYPE_CHECKING, Any
 
 import gevent
+import zmq
+from gevent import monkey
 from gevent.event import Event
+from locust.rpc import Message
 from locust.runners import STATE_MISSING
 
 from agentlocust.lifecycle.reports import KEY, Reports
 
 if TYPE_CHECKING:
     from locust.env import Environment
-    from locust.rpc import Message
     from locust.runners import MasterRunner
 
     from agentlocust.lifecycle.load_test import LoadTest
@@ -24,10 +27,12 @@ logger = logging.getLogger(__name__)
 BEGIN, BEGUN = "agentlocust_begin", "agentlocust_begun"
 DRAIN, DRAINED = "agentlocust_drain", "agentlocust_drained"
 RESET = "agentlocust_reset"
+ABANDON = "agentlocust_abandon"
 
 READY_S = 15.0  # how long a worker may take to say that it is ready
 TOGETHER_S = 3.0  # a signal to the whole process group ends workers and master within it
 GRACE_S = 5.0  # beyond the stop timeout, for the last reports
+FLUSH_S = 0.1  # in which the last messages of a process leave it
 
 
 class Refused(Exception):
@@ -57,7 +62,7 @@ class Master:
         self._refusals.clear()
         self._draining = False
         self._order = _order_of(test)
-        workers = [node.id for node in self._runner.clients.all if node.state != STATE_MISSING]
+        workers = self.workers()
         for worker in workers:
             self._invite(worker)
         deadline = time.monotonic() + READY_S
@@ -69,6 +74,10 @@ class Master:
         if silent := set(workers) - self._ready:
             reason = f"did not answer within {READY_S:g} s; does its locustfile use agentlocust?"
             raise Refused(f"worker {min(silent)} {reason}")
+
+    def workers(self) -> list[str]:
+        """The workers that are heard of."""
+        return [node.id for node in self._runner.clients.all if node.state != STATE_MISSING]
 
     def welcome(self, worker: str) -> None:
         """A worker connected; one that comes during a test is told of it before it gets users."""
@@ -120,6 +129,14 @@ class Master:
         self._reports = None if not reports.awaited() else self._reports
         for worker in reports.lost():
             logger.error("agentlocust: worker %s was lost with its last reports", worker)
+
+    def abandon(self, code: int) -> None:
+        """Have every worker end at once. Called where nothing may yield: it sends past Locust's retries."""
+        for worker in self.workers():
+            message = Message(ABANDON, {"code": code}, worker)
+            with contextlib.suppress(zmq.ZMQError):
+                self._runner.server.socket.send_multipart([worker.encode(), message.serialize()], zmq.NOBLOCK)
+        monkey.get_original("time", "sleep")(FLUSH_S)
 
     def _answers(self, worker: str) -> bool:
         node = self._runner.clients.get(worker)

@@ -1,4 +1,4 @@
-"""Signals on the node that judges: the first drains and reports, the second quits at once."""
+"""SIGINT and SIGTERM: the first ends the process in good order, the second at once."""
 
 from __future__ import annotations
 
@@ -12,32 +12,57 @@ import psutil
 
 
 class Signals:
-    """Tells of the first SIGINT or SIGTERM and lets Locust act on it; ends the process at the second."""
+    """Tells of the first signal, and ends the process and its children at the second.
 
-    def __init__(self, told: Callable[[int], None]) -> None:
+    `told` runs in the hub, so it must not block. When it returns True, Locust acts on the signal as
+    on a Ctrl-C: it shuts down. `leave` is called right before the end at the second signal.
+    """
+
+    def __init__(self, told: Callable[[int], bool], leave: Callable[[int], None]) -> None:
         self._told = told
+        self._leave = leave
         self._first = 0
-        signal.signal(signal.SIGINT, self._on_interrupt)
-        # Locust installs its own SIGTERM handler after this; a hub's watcher stands beside it.
-        self._watcher = gevent.get_hub().loop.signal(signal.SIGTERM)
-        self._watcher.start(self._on_signal, signal.SIGTERM)
+        self._ending = False
+        self._hub = gevent.get_hub()
+        self.claim()
+        # Locust installs a SIGTERM handler of its own when its listeners have run. It shuts down in
+        # a greenlet beside the main one, which then does the same: two shutdowns, each in the other's way.
+        gevent.spawn(self.claim)
 
-    def _on_interrupt(self, number: int, frame: Any) -> None:
-        self._on_signal(signal.SIGINT)
-        raise KeyboardInterrupt
+    def claim(self) -> None:
+        """Take the signals, also from whoever took them since."""
+        # Not by a hub's watcher: a task that never yields must not make the second signal unheard.
+        signal.signal(signal.SIGINT, self._on_signal)
+        signal.signal(signal.SIGTERM, self._on_signal)
 
-    def _on_signal(self, number: int) -> None:
+    def end_began(self) -> None:
+        """The process ends by now: a first signal changes nothing."""
+        self._ending = True
+
+    def _on_signal(self, number: int, frame: Any) -> None:
+        # This runs between any two instructions of any greenlet. A KeyboardInterrupt raised here
+        # would end whatever that is: a listener, a report under way, a page of the web UI.
         if self._first:
-            quit_at_once(128 + number)
+            self._quit_at_once(number)
         self._first = number
-        self._told(number)
+        self._hub.loop.run_callback_threadsafe(self._tell)
+
+    def _tell(self) -> None:
+        if self._told(self._first) and not self._ending:
+            self._hub.parent.throw(KeyboardInterrupt)  # the main greenlet, where Locust waits for it
+
+    def _quit_at_once(self, number: int) -> None:
+        try:
+            self._leave(128 + number)
+        finally:
+            end_children()
+            os._exit(128 + number)
 
 
-def quit_at_once(code: int) -> None:
-    """End this process and its workers now, with nothing more written."""
+def end_children() -> None:
+    """Kill every process that this one started, and those that they did."""
     for child in psutil.Process().children(recursive=True):
         try:
             child.kill()
         except psutil.NoSuchProcess:
             continue
-    os._exit(code)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import logging
+import os
 import random
 import signal
 import time
@@ -17,10 +18,11 @@ from gevent.event import Event
 from locust import log, runners
 
 from agentlocust.config import parse_yaml
-from agentlocust.lifecycle.master import BEGIN, BEGUN, DRAIN, DRAINED, RESET
+from agentlocust.lifecycle.master import ABANDON, BEGIN, BEGUN, DRAIN, DRAINED, RESET
 from agentlocust.lifecycle.reports import KEY
+from agentlocust.lifecycle.signals import end_children
 from agentlocust.pricing import PriceBook
-from agentlocust.sla.verdict import COULD_NOT_START
+from agentlocust.sla.verdict import COULD_NOT_START, NOT_VALID
 from agentlocust.users.base import AgentUser
 from agentlocust.users.meter import Meter
 
@@ -32,7 +34,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 REPORT_INTERVAL_S = 1.0  # a killed worker takes at most this much with it
-MASTER_SILENCE_S = 10  # a worker whose master is gone spends no more money than this
+MASTER_SILENCE_S = 10.0  # a worker whose master is gone spends no more money than this
+NO_MORE_ORDERS = 2**62  # Locust discards orders to spawn that are older than this (Unix seconds)
+INTERRUPTED_SILENCE_S = 3.0  # one that was interrupted with it waits no longer than this
 
 
 class Worker:
@@ -45,14 +49,14 @@ class Worker:
         self._test = 0
         self._sent = 0
         self._drained: Event | None = None
+        self._interrupted = False
         self._runner.register_message(BEGIN, self._on_begin)
         self._runner.register_message(DRAIN, self._on_drain, concurrent=True)
         self._runner.register_message(RESET, self._on_reset)
-        signal.signal(signal.SIGINT, self._on_interrupt)
+        self._runner.register_message(ABANDON, self._on_abandon)
+        gevent.spawn(self._watch_master)
         if runners.WORKER_REPORT_INTERVAL == 3.0:
             runners.WORKER_REPORT_INTERVAL = REPORT_INTERVAL_S
-        if runners.MASTER_HEARTBEAT_TIMEOUT == 60:
-            runners.MASTER_HEARTBEAT_TIMEOUT = MASTER_SILENCE_S
 
     # -- the start -----------------------------------------------------------------------------
 
@@ -62,6 +66,7 @@ class Worker:
         self._test = order["test"]
         self._sent = 0
         self._drained = None
+        self._runner.last_received_spawn_timestamp = 0
         # The master's day too: a price that changes at midnight changes for no one in mid-test.
         own = [parse_yaml(text, name) for name, text in order["pricing"]]
         self.meter.prices = PriceBook.load(own, today=date.fromisoformat(order["today"]))
@@ -94,21 +99,34 @@ class Worker:
     def _on_reset(self, environment: Environment, msg: Message) -> None:
         self.meter.restart()
 
-    def _on_interrupt(self, number: int, frame: object) -> None:
+    def signalled(self, number: int) -> bool:
+        """A signal asked this worker to end; True when it may."""
         # A terminal's Ctrl-C reaches the whole process group. The master drains its workers, so a
         # worker in a test goes on; one whose master has gone ends by itself.
-        if not self._test:
-            raise KeyboardInterrupt
-        gevent.spawn(self._end_without_master)
+        if number != signal.SIGINT or not self._test:
+            return True
+        self._interrupted = True
+        logger.info("agentlocust: interrupted; the master ends this worker's test, a second signal quits at once")
+        return False
 
-    def _end_without_master(self) -> None:
+    def _watch_master(self) -> None:
         while True:
             gevent.sleep(1)
+            # A time of the user's own, which Locust reads from the environment, is kept to.
+            own = runners.MASTER_HEARTBEAT_TIMEOUT
+            silence = INTERRUPTED_SILENCE_S if self._interrupted else MASTER_SILENCE_S if own == 60 else own
             heard = self._runner.last_heartbeat_timestamp
-            if heard is None or heard < time.time() - 3:
-                logger.error("agentlocust: interrupted, and the master does not answer: ending")
-                self._runner.quit()
-                return
+            if heard is not None and heard < time.time() - silence:
+                break
+        logger.error("agentlocust: the master has not been heard of for %g s: ending", silence)
+        self.environment.process_exit_code = NOT_VALID
+        self.environment.stop_timeout = 0.0  # nobody is left who would hear of the calls in flight
+        self._runner.user_greenlets.kill(block=False)
+        self._runner.quit()
+
+    def _on_abandon(self, environment: Environment, msg: Message) -> None:
+        end_children()
+        os._exit(msg.data["code"])
 
     # -- the end -------------------------------------------------------------------------------
 
@@ -120,6 +138,9 @@ class Worker:
             self._drained.wait()
             return
         self._drained = Event()
+        # When another worker leaves, Locust shares out its users: an order that is on its way here
+        # must not start some of whom nobody will hear.
+        self._runner.last_received_spawn_timestamp = NO_MORE_ORDERS
         try:
             self._runner.stop()
             self._runner._send_stats()

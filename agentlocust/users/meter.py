@@ -76,7 +76,8 @@ class Meter:
 
     def phase_at(self, started: float) -> str:
         """The phase of a record that started then (monotonic seconds)."""
-        return WARMUP_PHASE if started - self._started < self.warmup_s else MAIN_PHASE
+        # What was under way at a reset started before 0: that alone makes it no warm-up.
+        return WARMUP_PHASE if self.warmup_s and started - self._started < self.warmup_s else MAIN_PHASE
 
     # -- calls ---------------------------------------------------------------------------------
 

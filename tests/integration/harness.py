@@ -100,10 +100,10 @@ def get(url: str) -> Any:
         return json.load(reply)
 
 
-def post(url: str, **form: object) -> Any:
-    """The JSON that a loopback URL answers to a form."""
+def post(url: str, *, decode: bool = True, **form: object) -> Any:
+    """What a loopback URL answers to a form: JSON unless told not to decode it."""
     with urllib.request.urlopen(url, urllib.parse.urlencode(form).encode(), timeout=60) as reply:
-        return json.load(reply)
+        return json.load(reply) if decode else reply.read()
 
 
 class MockServer:
@@ -193,8 +193,8 @@ class Result:
 class LocustTest:
     """One real `locust` command, with its workers, in a directory of its own.
 
-    `way` is one of WAYS; `web` serves Locust's UI and waits for `swarm()`. `autostart` makes the
-    others start themselves in a UI that quits by itself, instead of headless.
+    `way` is one of WAYS; `web`, and any other with `ui`, serves Locust's UI and waits for `swarm()`.
+    `autostart` makes the others start themselves in a UI that quits by itself, instead of headless.
     """
 
     def __init__(
@@ -207,6 +207,8 @@ class LocustTest:
         run_time: str = "2s",
         stop_timeout: str = "10",
         autostart: bool = False,
+        ui: bool = False,
+        expect_workers: int = 2,
         env: dict[str, str] | None = None,
     ) -> None:
         self.directory = directory
@@ -221,20 +223,24 @@ class LocustTest:
             path.write_text(locustfile)
         base = [*LOCUST, "-f", str(path)]
         load = ["-u", str(users), "-r", "100", "-s", stop_timeout, *args]
-        if way == "web" or autostart:
+        ui = ui or way == "web"
+        if ui or autostart:
             port = str(free_port())
             self.web_url = f"http://127.0.0.1:{port}"
             load += ["--web-host", "127.0.0.1", "--web-port", port]
         if autostart:
             load += ["--autostart", "--autoquit", "1", "-t", run_time]
-        elif way != "web":
+        elif not ui:
             load += ["--headless", "-t", run_time]
         workers: list[list[str]] = []
         if way == "processes":
-            load += ["--processes", "2"]
+            # A port of its own: the usual one may be another test's.
+            port = str(free_port())
+            load += ["--processes", "2", "--master-bind-port", port, "--master-port", port]
         elif way == "distributed":
             port = str(free_port())
-            load += ["--master", "--master-bind-host", "127.0.0.1", "--master-bind-port", port, "--expect-workers", "2"]
+            load += ["--master", "--master-bind-host", "127.0.0.1", "--master-bind-port", port]
+            load += ["--expect-workers", str(expect_workers)]
             workers = [[*base, "--worker", "--master-host", "127.0.0.1", "--master-port", port]] * 2
         self._started = time.monotonic()
         self.main = spawn([*base, *load], directory, self._environment, "main")
@@ -271,10 +277,30 @@ class LocustTest:
         assert post(f"{self.web_url}/stop")["success"]
         wait_until(lambda: len(self.summary_files()) >= tests, "summary.json")
 
+    def requests(self) -> int:
+        """The requests that the UI's table shows."""
+        rows = get(f"{self.web_url}/stats/requests")["stats"]
+        return sum(row["num_requests"] for row in rows if row["name"] == "Aggregated")
+
     def summary_files(self) -> list[Path]:
         """The `summary.json` of each test that ended, oldest first."""
         files = (path for path in self.directory.glob("results/*/summary.json") if not path.parent.is_symlink())
         return sorted(files, key=lambda path: path.stat().st_mtime_ns)
+
+    def worker_processes(self) -> list[psutil.Process]:
+        """The processes that run users for a master, started by `--processes` or by hand."""
+        if self.workers:
+            return [psutil.Process(worker.pid) for worker in self.workers]
+        master = psutil.Process(self.main.pid)
+        return [child for child in master.children() if "agentlocust.mock" not in " ".join(child.cmdline())]
+
+    def wait_for_workers(self, number: int = 2) -> None:
+        """Return once the UI knows that many workers."""
+        wait_until(lambda: len(get(f"{self.web_url}/stats/requests").get("workers", ())) >= number, "the workers")
+
+    def output(self) -> str:
+        """All that it and its workers have printed so far."""
+        return self._read("*")
 
     def commands(self) -> str:
         """The command lines of all its living processes."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-
 import pytest
 
 from harness import run
@@ -83,14 +81,6 @@ def test_no_request_is_3(tmp_path, way, autostart):
     assert result.summary["verdict"]["status"] == "invalid"
 
 
-def test_a_web_ui_in_which_no_test_was_started_is_0(start):
-    """Opening the UI and leaving it is nobody's failure."""
-    ui = start(chat("p95(ttft) < 1ms"), "--mock", CHAT_SPEC, way="web")
-    ui.wait_for_ui()
-    ui.signal(signal.SIGINT, group=True)
-    assert ui.finish().expect(0).summaries == []
-
-
 CRASH_IN_REQUEST = """
     @events.request.add_listener
     def crash(**kwargs):
@@ -117,3 +107,48 @@ def test_a_listener_that_crashes_on_one_side_is_3(tmp_path, way, autostart, runn
     """A crash in the master alone, or in workers alone, is known at the end."""
     text = chat("p95(ttft) < 30s", extra=CRASH_ON_START.format(runner=runner))
     run(tmp_path, text, "--mock", CHAT_SPEC, way=way, autostart=autostart).expect(3)
+
+
+ABORTING = {"check": "p95(ttft) < 1ms", "abort": True, "min_samples": 5}
+
+
+@everywhere
+def test_an_aborting_check_ends_the_test_early(tmp_path, way, autostart):
+    """A check with `abort` that is violated ends the test long before its time, with 99."""
+    text = chat(ABORTING)
+    result = run(tmp_path, text, "--mock", CHAT_SPEC, way=way, autostart=autostart, run_time="100s").expect(99)
+    assert result.summary["test"]["duration_s"] < 60
+    assert "p95(ttft) < 1ms" in result.summary["test"]["stop_reason"]
+
+
+@pytest.mark.parametrize("way", ["local", pytest.param("processes", marks=pytest.mark.long)])
+def test_a_report_that_cannot_be_written_is_4(tmp_path, way):
+    """The checks passed, the directory cannot be made: 4, and the console still tells all."""
+    (tmp_path / "results").write_text("a file stands where the directory should")
+    result = run(tmp_path, chat("p95(ttft) < 30s"), "--mock", CHAT_SPEC, way=way).expect(4)
+    assert "a report could not be written" in result.stdout
+    assert "p95(ttft) < 30s" in result.stdout
+    assert "Traceback" not in result.output
+
+
+BAD_STARTS = [
+    pytest.param(["--pricing", "prices.yaml"], "prices.yaml:4:models.m.input", id="bad price"),
+    pytest.param(["--pricing", "missing.yaml"], "missing.yaml", id="no price file"),
+    pytest.param(["--sla", "missing.yaml"], "missing.yaml", id="no SLA file"),
+    pytest.param(["--sla", "sla.yaml"], "sla.yaml:2:sla.0.abrt", id="bad SLA file"),
+    pytest.param(["--mock", "tft=1s"], "did you mean ttft?", id="bad mock"),
+    pytest.param(["--warmup", "soon"], "--warmup", id="bad warm-up"),
+    pytest.param(["--host", "ftp://x"], "--host", id="bad host"),
+]
+
+
+@pytest.mark.parametrize(("args", "told"), BAD_STARTS)
+@pytest.mark.parametrize("way", ["local", pytest.param("processes", marks=pytest.mark.long)])
+def test_a_bad_option_is_2(tmp_path, way, args, told):
+    """It is told where the mistake is, before any process is forked, without a traceback."""
+    (tmp_path / "prices.yaml").write_text("provider: mine\nmodels:\n  m:\n    input: banana\n")
+    (tmp_path / "sla.yaml").write_text("sla:\n  - {check: p95(ttft) < 1s, abrt: true}\n")
+    result = run(tmp_path, chat("p95(ttft) < 30s"), *args, way=way).expect(2)
+    assert told in result.output
+    assert "Traceback" not in result.output
+    assert result.summaries == []

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import signal
-
 import pytest
 
-from harness import WAYS, run, wait_until
+from harness import WAYS, run
 from oracle import differences, unaccounted
-from sample_locustfiles import AGENTS, AGENTS_SPEC, SLOW_SPEC
+from sample_locustfiles import AGENTS, AGENTS_SPEC, SLOW_AGENTS, SLOW_SPEC
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -29,24 +27,7 @@ def test_totals_equal_the_truth(tmp_path, mock_server, way):
 def test_calls_that_the_end_cuts_explain_every_difference(tmp_path, mock_server, way):
     """With a stop timeout too short for the calls, what is missing was cancelled, and says so."""
     server = mock_server(SLOW_SPEC)
-    result = run(tmp_path, AGENTS, "--host", server.url, way=way, users=6, run_time="3s", stop_timeout="1")
+    result = run(tmp_path, SLOW_AGENTS, "--host", server.url, way=way, users=6, run_time="3s", stop_timeout="1")
     truth = server.final_truth()
     assert result.summary["totals"]["cancelled"] > 0
     assert unaccounted(result.summary, truth) == []
-
-
-def test_two_tests_in_one_web_ui_are_told_apart(start, mock_server):
-    """A second test from the UI starts clean, with a directory and a Summary of its own."""
-    server = mock_server(AGENTS_SPEC)
-    ui = start(AGENTS, "--host", server.url, way="web")
-    ui.wait_for_ui()
-    truths = []
-    for test in (1, 2):
-        server.reset()
-        ui.swarm()
-        wait_until(lambda: server.truth()["requests"] >= 20, "twenty requests")
-        ui.stop(test)
-        truths.append(server.final_truth())
-    ui.signal(signal.SIGINT, group=False)
-    result = ui.finish().expect(0)
-    assert [differences(summary, truth) for summary, truth in zip(result.summaries, truths, strict=True)] == [[], []]

@@ -21,7 +21,7 @@ def study(title: str, trials: Iterable[tuple[str, Trial]]) -> None:
     parser.add_argument("--only", default="", help="only trials whose name contains this")
     options = parser.parse_args()
     print(f"{title}, {options.runs} runs each\n")
-    print(f"{'trial':<36} {'right':>7} {'slowest':>9}")
+    print(f"{'trial':<48} {'right':>7} {'slowest':>9}")
     wrong: list[str] = []
     for name, trial in trials:
         if options.only not in name:
@@ -33,7 +33,7 @@ def study(title: str, trials: Iterable[tuple[str, Trial]]) -> None:
             slowest_s = max(slowest_s, time.monotonic() - started)
             if problems:
                 found.append(f"{name}, run {number}: {'; '.join(problems)}")
-        print(f"{name:<36} {options.runs - len(found):>3}/{options.runs:<3} {slowest_s:>7.1f} s", flush=True)
+        print(f"{name:<48} {options.runs - len(found):>3}/{options.runs:<3} {slowest_s:>7.1f} s", flush=True)
         wrong += found
     print("".join(f"\n{line}" for line in wrong))
     sys.exit(1 if wrong else 0)

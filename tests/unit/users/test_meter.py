@@ -139,6 +139,14 @@ def test_a_record_belongs_to_the_phase_of_its_start(meter):
     assert meter.phase_at(started + 1001) == MAIN_PHASE
 
 
+def test_what_was_under_way_at_a_reset_is_no_warm_up(meter):
+    """Without a warm-up there is none, whenever a record started."""
+    meter.begin(mock_url="", seed=1, warmup_s=0.0)
+    before = meter._started
+    meter.restart()
+    assert meter.phase_at(before) == MAIN_PHASE
+
+
 def test_a_new_test_forgets_the_one_before(meter):
     """Begin and restart both clear the ledger."""
     for forget in (
