@@ -61,7 +61,8 @@ class Decoded:
 
     A token event carries generated content of any channel: text, reasoning, refusal, a tool's name
     or arguments. `token_ns` holds the stamp of each in order (empty for a reply that was not
-    streamed), `first_output_ns` that of the first with more than reasoning in it (0: none).
+    streamed), `frame_ns` that of each event with choices in it, content or none (chat completions
+    only: some tools count from those), `first_output_ns` that of the first with more than reasoning in it (0: none).
     `terminal` is True when the dialect's last event was seen, or, with `lenient_end`, when a lenient
     reader took a finish reason and a whole HTTP body for it. `turn` is the assistant's turn in the
     dialect's own form where text and tool calls alone would not do (signed thinking, encrypted
@@ -80,6 +81,7 @@ class Decoded:
     terminal: bool = False
     lenient_end: bool = False
     token_ns: list[int] = field(default_factory=list)
+    frame_ns: list[int] = field(default_factory=list)
     first_output_ns: int = 0
     turn: list[dict[str, Any]] = field(default_factory=list)
     raw: Any = None

@@ -13,6 +13,7 @@ from typing import Any
 from agentlocust.dialects.base import Decoded, decode_json, dict_of, dicts_of, text_of
 from agentlocust.dialects.draft import Draft, ToolDraft, whole_reply
 from agentlocust.dialects.failed import error_message
+from agentlocust.dialects.template import TextTemplate
 from agentlocust.failures import FailureKind
 from agentlocust.usage import from_openai_chat
 
@@ -25,11 +26,18 @@ class ChatReader:
         self._draft = Draft()
         self._choice: Any = None  # the index of the choice that is kept
         self._usage: dict[str, Any] | None = None
+        self._template = TextTemplate()
 
     def feed(self, stamp_ns: int, event: bytes, data: bytes) -> None:
         """Take one event. After `[DONE]` only a late usage is still heard."""
         draft = self._draft
         decoded = draft.decoded
+        text = self._template.text(data)
+        if text and not event and not decoded.terminal:
+            draft.text.append(text)
+            decoded.frame_ns.append(stamp_ns)
+            draft.token(stamp_ns, output=True)
+            return
         if len(data) < 16 and data.strip() == b"[DONE]":
             decoded.terminal = True
             return
@@ -51,12 +59,16 @@ class ChatReader:
         choices = chunk.get("choices")
         if not isinstance(choices, list):
             return
+        if choices:
+            decoded.frame_ns.append(stamp_ns)
         kinds = 0
         for choice in choices:
             if isinstance(choice, dict):
                 kinds |= self._read_choice(choice)
         if kinds:
             draft.token(stamp_ns, kinds & OUTPUT != 0)
+        if _is_plain(chunk, choices) and choices[0].get("index", 0) == self._choice:
+            self._template.learn(data, chunk, ("choices", 0, "delta", "content"))
 
     def finish(self, complete: bool) -> Decoded:
         """Say what the reply held."""
@@ -97,6 +109,21 @@ class ChatReader:
             if reason == "error":
                 self._draft.fail(FailureKind.STREAM_ERROR, "finish reason error")
         return read_message(delta, self._draft)
+
+
+def _is_plain(chunk: dict[str, Any], choices: list[Any]) -> bool:
+    """Whether an event holds a piece of text and nothing else that matters."""
+    if len(choices) != 1 or chunk.get("usage") is not None or not isinstance(choices[0], dict):
+        return False
+    delta = choices[0].get("delta")
+    if not isinstance(delta, dict) or choices[0].get("finish_reason") is not None:
+        return False
+    content = delta.get("content")
+    return (
+        isinstance(content, str)
+        and content != ""
+        and all(value is None for key, value in delta.items() if key not in {"content", "role"})
+    )
 
 
 REASONING = 1
