@@ -15,6 +15,21 @@ WARMUP_PHASE = "warm-up"
 
 
 @dataclass(frozen=True, slots=True)
+class ConnectionTimes:
+    """How the last attempt of a call used its connection, in seconds; a reused one was opened before.
+
+    `first_byte_s` counts from when the request went out to the reply's first byte.
+    """
+
+    reused: bool
+    dns_s: float = 0.0
+    connect_s: float = 0.0
+    tls_s: float = 0.0
+    send_s: float = 0.0
+    first_byte_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Call:
     """One LLM request as its user saw it: times in seconds, money in pico-dollars.
 
@@ -41,6 +56,8 @@ class Call:
     response_bytes: int = 0
     streamed: bool = True
     good: bool | None = None
+    connection: ConnectionTimes | None = None
+    tpot_as: float | None = None  # by another tool's definition, if the test asked for one
 
     @property
     def cancelled(self) -> bool:
@@ -55,6 +72,8 @@ class Call:
     @property
     def tpot(self) -> float | None:
         """Seconds per output token after the first; None for one token or fewer."""
+        if self.tpot_as is not None:
+            return self.tpot_as
         if self.ttft is None or self.usage.output <= 1:
             return None
         return (self.latency - self.ttft) / (self.usage.output - 1)

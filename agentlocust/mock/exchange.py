@@ -29,9 +29,11 @@ class Connection(HttpToolsProtocol):
     """A client's connection that tells its request at once when the client goes away."""
 
     task: asyncio.Task[Any] | None = None
+    begun = 0.0
 
     def on_message_begin(self) -> None:
-        """Let the application find its connection."""
+        """Note when the request began to arrive: its task may start turns of the loop later."""
+        self.begun = time.monotonic()
         super().on_message_begin()
         self.scope["state"]["connection"] = self
 
@@ -76,7 +78,6 @@ class Exchange:
     def __init__(
         self, scope: HTTPScope, receive: ASGIReceiveCallable, send: ASGISendCallable, behaviour: Behaviour
     ) -> None:
-        self.received = time.monotonic()
         self.behaviour = behaviour
         self.request_id = ""
         self.method = scope["method"]
@@ -84,6 +85,7 @@ class Exchange:
         self.headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         self.is_anthropic = self.path.startswith("/v1/messages") or "anthropic-version" in self.headers
         self.connection: Connection = scope["state"]["connection"]
+        self.received = self.connection.begun
         self.visit: Visit | None = None
         self.sent = 0  # output tokens
         self._receive = receive

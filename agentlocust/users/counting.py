@@ -37,7 +37,7 @@ class LocalCounter:
         # With the finish reason the server's count is final, whatever became of the stream after it.
         if told is not None and (whole or decoded.terminal or decoded.finish_reason):
             return told
-        if not outcome.token_events and not (whole and outcome.status):
+        if not decoded.token_ns and not (whole and outcome.status):
             return told or Usage()  # it failed before anything was generated: nothing is known to be billed
         output, reasoning = self._generated(decoded, model, hurried=hurried)
         if told is not None:  # cut in mid-stream: the server told its input, and perhaps a first count

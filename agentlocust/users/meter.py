@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from agentlocust.conventions import Convention, Stamps, times_of
 from agentlocust.failures import Failure, FailureKind
 from agentlocust.ledger import Ledger
 from agentlocust.metrics import SCALE, Unit
@@ -55,15 +56,25 @@ class Meter:
         self.mock_url = ""
         self.seed = 0
         self.warmup_s = 0.0
+        self.convention = Convention.AGENTLOCUST
         self._counter = LocalCounter()
         self._started = time.monotonic()
 
-    def begin(self, *, mock_url: str, seed: int, warmup_s: float, models: Iterable[str] = ()) -> None:
+    def begin(
+        self,
+        *,
+        mock_url: str,
+        seed: int,
+        warmup_s: float,
+        convention: Convention = Convention.AGENTLOCUST,
+        models: Iterable[str] = (),
+    ) -> None:
         """A test starts: forget the one before; look up the prices of `models` while nobody waits."""
         self.ledger.clear()
         self.mock_url = mock_url
         self.seed = seed
         self.warmup_s = warmup_s
+        self.convention = convention
         for model in models:
             self.prices.price(split_model(model)[0])
         self._started = time.monotonic()
@@ -103,18 +114,23 @@ class Meter:
         return call
 
     def _call(self, outcome: Outcome, asked: Asked, usage: Usage, failure: Failure | None) -> Call:
-        started_ns = outcome.started_ns
+        started_ns, decoded = outcome.started_ns, outcome.decoded
+        stamps = Stamps(started_ns, decoded.token_ns, decoded.frame_ns, outcome.last_byte_ns)
+        times = times_of(stamps, usage.output, self.convention)
+        first_output_ns = decoded.first_output_ns
         return Call(
             asked.name,
             asked.model,
             started_ns / 1e9,
-            (outcome.ended_ns - started_ns) / 1e9,
+            (outcome.ended_ns - started_ns if failure is not None or times is None else times.latency_ns) / 1e9,
             phase=self.phase_at(started_ns / 1e9),
             labels=asked.labels,
-            ttft=(outcome.first_ns - started_ns) / 1e9 if outcome.first_ns else None,
-            ttfo=(outcome.first_output_ns - started_ns) / 1e9 if outcome.first_output_ns else None,
-            gaps_ns=outcome.gaps_ns,
-            bundled=outcome.streamed and usage.output > outcome.token_events * _BUNDLED + 2,
+            ttft=times.ttft_ns / 1e9 if times is not None else None,
+            ttfo=(first_output_ns - started_ns) / 1e9 if first_output_ns else None,
+            gaps_ns=times.gaps_ns if times is not None else (),
+            tpot_as=times.tpot_ns / 1e9 if times is not None and times.tpot_ns is not None else None,
+            bundled=outcome.streamed and usage.output > len(decoded.token_ns) * _BUNDLED + 2,
+            connection=outcome.connection,
             usage=usage,
             cost_picousd=self._cost(outcome.decoded.model, asked.model, usage),
             failure=failure,

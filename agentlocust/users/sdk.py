@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 from gevent.lock import BoundedSemaphore
@@ -26,6 +27,10 @@ def probe_machine(client: Any) -> None:
 def transport_for(user: AgentUser) -> httpx2.Client:
     """An httpx2 client for a user's SDK: our connections, no redirects, nothing from the environment."""
     import httpx2
+
+    log = logging.getLogger("httpx2")
+    if log.level == logging.NOTSET:  # it tells of each request, which under load is all one reads
+        log.setLevel(logging.WARNING)
 
     from agentlocust.wire.sdk import SdkTransport
 

@@ -8,14 +8,15 @@ import os
 import socket as stdlib_socket
 import ssl
 import time
-from collections.abc import Callable
 from typing import Any, Protocol
 
 import gevent
-from gevent import socket
 
 from agentlocust.errors import WireError
 from agentlocust.failures import FailureKind
+from agentlocust.wire.clock import ANCILLARY_BYTES, arrivals, ask_for_stamps
+from agentlocust.wire.dial import dial
+from agentlocust.wire.proxies import Proxy
 from agentlocust.wire.target import Origin
 
 _READ = 1  # libev's EV_READ
@@ -31,6 +32,9 @@ class Receiver(Protocol):
 
     def on_error(self, error: WireError) -> None:
         """The connection broke."""
+
+
+_open: set[Connection] = set()
 
 
 @functools.cache
@@ -57,6 +61,9 @@ class Connection:
         self.used = 0
         self.idle_since = 0.0
         self.dns_s = self.connect_s = self.tls_s = 0.0
+        self.proxy: Proxy | None = None  # that requests on it are written for
+        self._since_ns = 0
+        self._stamped = False
         self._socket: Any = None
         self._raw: Any = None
         self._watcher: Any = None
@@ -79,39 +86,14 @@ class Connection:
                 raise
 
     def _open(self) -> None:
-        begun = time.monotonic()
-        try:
-            addresses = socket.getaddrinfo(self.origin.host, self.origin.port, 0, socket.SOCK_STREAM)
-        except socket.gaierror as error:
-            raise WireError(FailureKind.DNS, f"cannot resolve {self.origin.host}: {error.strerror}") from None
-        except UnicodeError:
-            raise WireError(FailureKind.DNS, f"{self.origin.host[:80]} is not a host name") from None
-        resolved = time.monotonic()
-        self.dns_s = resolved - begun
-        problem: OSError | None = None
-        for family, kind, protocol, _, address in addresses:
-            try:
-                candidate = socket.socket(family, kind, protocol)
-            except OSError as error:  # no more file descriptors, or no such family here
-                problem = error
-                continue
-            try:
-                candidate.connect(address)
-            except OSError as error:
-                candidate.close()
-                problem = error
-                continue
-            except BaseException:
-                candidate.close()
-                raise
-            candidate.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self._socket = candidate
-            self._raw = candidate._sock  # the plain socket below gevent's: the hub's callback reads it
-            self._watcher = gevent.get_hub().loop.io(candidate.fileno(), _READ)
-            self.connect_s = time.monotonic() - resolved
-            return
-        reason = problem.strerror if problem is not None and problem.strerror else str(problem)
-        raise WireError(FailureKind.CONNECT, f"cannot connect to {self.origin}: {reason}") from None
+        dialled = dial(self.origin)
+        self.proxy = dialled.proxy
+        self.dns_s, self.connect_s = dialled.dns_s, dialled.connect_s
+        self._socket = dialled.socket
+        self._raw = self._socket._sock  # the plain socket below gevent's: the hub's callback reads it
+        self._stamped = ask_for_stamps(self._raw)
+        self._watcher = gevent.get_hub().loop.io(self._socket.fileno(), _READ)
+        _open.add(self)
 
     def _shake_hands(self) -> None:
         begun = time.monotonic()
@@ -156,6 +138,7 @@ class Connection:
     def receive_into(self, receiver: Receiver) -> None:
         """Hand all that arrives to `receiver`, from the hub, until `rest`."""
         self._receiver = receiver
+        self._since_ns = time.monotonic_ns()
         self._watcher.start(self._on_readable)
 
     def rest(self) -> None:
@@ -203,6 +186,7 @@ class Connection:
             self._watcher.close()
             self._watcher = None
         if self._socket is not None:
+            _open.discard(self)
             self._socket.close()
             self._socket = self._raw = None
 
@@ -219,7 +203,12 @@ class Connection:
         if receiver is None:
             return
         try:
-            data = self._raw.recv(_BUFFER)
+            if self._stamped:
+                data, ancillary, _, _ = self._raw.recvmsg(_BUFFER, ANCILLARY_BYTES)
+                # From here on no earlier stamp is believed: gaps are never negative.
+                now_ns = self._since_ns = arrivals.arrival_ns(ancillary, self._since_ns, now_ns)
+            else:
+                data = self._raw.recv(_BUFFER)
         except OSError as error:
             if error.errno not in _AGAIN:
                 receiver.on_error(WireError(FailureKind.RESET, f"the connection broke: {error.strerror}"))
@@ -255,11 +244,13 @@ class Connection:
             self._socket.sendall(pending)
 
 
-Opener = Callable[[Origin, float], Connection]
-
-
 def open_connection(origin: Origin, timeout: float) -> Connection:
     """A new connection. Raises WireError."""
     connection = Connection(origin)
     connection.connect(timeout)
     return connection
+
+
+def open_sockets() -> int:
+    """How many connections this process has open."""
+    return len(_open)

@@ -12,10 +12,13 @@ from gevent.hub import Waiter
 
 from agentlocust.errors import WireError
 from agentlocust.failures import FailureKind
+from agentlocust.records import ConnectionTimes
 from agentlocust.wire.connection import Connection
 from agentlocust.wire.pool import Pool
+from agentlocust.wire.proxies import Proxy
 from agentlocust.wire.response import Chunk, Response
 from agentlocust.wire.target import Origin
+from agentlocust.wire.wakes import wakes
 
 _HEADERS, _CHUNK, _END = "headers", "chunk", "end"
 
@@ -43,9 +46,15 @@ class HttpRequest:
     headers: Sequence[tuple[str, str]]
     body: bytes = b""
 
-    def encode(self) -> bytes:
-        """The bytes of the request. Raises WireError for a header that would break out of its line."""
-        lines = [f"{self.method} {self.path} HTTP/1.1", f"Host: {self.origin.host_header}"]
+    def encode(self, proxy: Proxy | None = None) -> bytes:
+        """The bytes of the request, as a proxy takes it if there is one.
+
+        Raises WireError for a header that would break out of its line.
+        """
+        target = self.path if proxy is None else f"{self.origin}{self.path}"
+        lines = [f"{self.method} {target} HTTP/1.1", f"Host: {self.origin.host_header}"]
+        if proxy is not None and proxy.authorization:
+            lines.append(f"Proxy-Authorization: {proxy.authorization}")
         for name, value in self.headers:
             if "\r" in value or "\n" in value or "\r" in name or "\n" in name:
                 raise WireError(FailureKind.CLIENT, f"header {name!r} holds a line break")
@@ -72,6 +81,7 @@ class Exchange:
         self.error: WireError | None = None
         self.connection: Connection | None = None
         self.reused = False
+        self.times: ConnectionTimes | None = None  # once the request is sent
         self.issued_ns = time.monotonic_ns()
         self.sent_ns = 0
         self._pool = pool
@@ -89,9 +99,9 @@ class Exchange:
     def send(self) -> None:
         """Connect if needed and send. Sets `error` instead of raising."""
         try:
-            data = self.request.encode()
             timeouts = self._timeouts
             self.connection = self._pool.acquire(self.request.origin, min(timeouts.connect, timeouts.total))
+            data = self.request.encode(self.connection.proxy)
             self.reused = self.connection.used > 0
             self.sent_ns = self._last_ns = time.monotonic_ns()
             self.connection.receive_into(self)
@@ -99,6 +109,7 @@ class Exchange:
             self._sender = gevent.getcurrent()
             self.connection.send(data, timeouts.idle)
             self._sent_whole = True
+            self.times = self._times(time.monotonic_ns())
         except WireError as error:
             # A server may answer (413, 401) and close before it has read it all.
             if not self.response.first_byte_ns:
@@ -110,6 +121,13 @@ class Exchange:
             raise
         finally:
             self._sender = None
+
+    def _times(self, sent_ns: int) -> ConnectionTimes:
+        connection = self.connection
+        send_s = (sent_ns - self.sent_ns) / 1e9
+        if connection is None or self.reused:
+            return ConnectionTimes(reused=True, send_s=send_s)
+        return ConnectionTimes(False, connection.dns_s, connection.connect_s, connection.tls_s, send_s)
 
     def wait_headers(self) -> None:
         """Wait for the final status and headers, or for an error."""
@@ -202,10 +220,9 @@ class Exchange:
             sender.throw(_Answered)
 
     def _wake(self) -> None:
-        # Not switched to at once: every socket that is ready gets its stamp first.
         waiter, self._waiter = self._waiter, None
         if waiter is not None:
-            gevent.get_hub().loop.run_callback(waiter.switch, None)
+            wakes().add(waiter)
 
     def _set_timer(self, wait_s: float) -> None:
         self._stop_timer()

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
 import gevent
 
@@ -14,6 +13,7 @@ from agentlocust.dialects.failed import read_unexpected
 from agentlocust.dialects.sse import EventSplitter
 from agentlocust.errors import WireError
 from agentlocust.failures import Failure, FailureKind
+from agentlocust.records import ConnectionTimes
 from agentlocust.wire.exchange import Exchange
 from agentlocust.wire.response import Chunk, Response
 
@@ -38,8 +38,8 @@ class Outcome:
     """What one call came to: nanoseconds on the monotonic clock, and the decoded reply.
 
     `ended_ns` is the last token's stamp for a streamed reply that succeeded, the last byte's for
-    any other that did, else when it failed. `first_ns` and `first_output_ns` are 0 when no token
-    came or the reply was not streamed.
+    any other that did, else when it failed. The tokens' own stamps are in `decoded`. `last_byte_ns`
+    is 0 when no body came.
     """
 
     started_ns: int
@@ -49,11 +49,9 @@ class Outcome:
     status: int
     attempts: int
     streamed: bool
-    first_ns: int = 0
-    first_output_ns: int = 0
-    gaps_ns: Sequence[int] = field(default_factory=tuple)
-    token_events: int = 0
+    last_byte_ns: int = 0
     response_bytes: int = 0
+    connection: ConnectionTimes | None = None
 
 
 class Tap:
@@ -119,11 +117,9 @@ class Tap:
             response.status_code if response.final else 0,
             self.attempts,
             streamed,
-            first_ns=tokens[0] if tokens else 0,
-            first_output_ns=decoded.first_output_ns,
-            gaps_ns=[later - sooner for sooner, later in itertools.pairwise(tokens)],
-            token_events=len(tokens),
+            last_byte_ns=response.chunks[-1][0] if response.chunks else 0,
             response_bytes=response.body_bytes,
+            connection=_connection_of(exchange),
         )
 
     def _decode(self, chunks: Sequence[Chunk], *, streamed: bool, complete: bool, polite: bool) -> Decoded:
@@ -180,6 +176,13 @@ class Tap:
         if not self.streamed or decoded.token_ns or "event-stream" in content_type or "json" in content_type:
             return None
         return read_unexpected(content_type, _head(chunks))
+
+
+def _connection_of(exchange: Exchange) -> ConnectionTimes | None:
+    times, first_byte_ns = exchange.times, exchange.response.first_byte_ns
+    if times is None or not first_byte_ns:
+        return times
+    return replace(times, first_byte_s=(first_byte_ns - exchange.sent_ns) / 1e9)
 
 
 def _head(chunks: Sequence[Chunk]) -> bytes:

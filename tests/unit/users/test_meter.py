@@ -30,9 +30,10 @@ def meter():
 
 
 def outcome(failure=None, *, usage=TOLD, text="hello there", terminal=True, events=2, model="", started_s=5.0, **more):
-    decoded = Decoded(text=text, usage=usage, terminal=terminal, model=model, **more)
     start = int(started_s * 1e9)
-    return Outcome(start, start + 10**9, decoded, failure, 200, 1, True, first_ns=start + 10**8, token_events=events)
+    token_ns = [start + 10**8, start + 10**9][:events]
+    decoded = Decoded(text=text, usage=usage, terminal=terminal, model=model, token_ns=token_ns, **more)
+    return Outcome(start, start + 10**9, decoded, failure, 200, 1, True)
 
 
 def counts(meter):
