@@ -8,12 +8,12 @@ from typing import Any
 
 import click
 
-from agentlocust.errors import ConfigError
+from agentlocust.errors import AgentLocustError, ConfigError
 from agentlocust.init_command import init
 
 
 class _Commands(click.Group):
-    """A group whose commands end with exit code 2 and one message when the user's input is bad."""
+    """A group whose commands end with one message: exit code 2 when the user's input is bad, 1 when all else fails."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -21,6 +21,9 @@ class _Commands(click.Group):
         except ConfigError as error:
             click.echo(f"agentlocust: {error}", err=True)
             ctx.exit(2)
+        except AgentLocustError as error:
+            click.echo(f"agentlocust: {error}", err=True)
+            ctx.exit(1)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -69,3 +72,30 @@ def options() -> None:
     from agentlocust.lifecycle.options import help_text
 
     click.echo(help_text())
+
+
+@main.command()
+@click.option(
+    "--ttft", type=click.FloatRange(1, 60_000), default=200.0, show_default=True, help="The mock's TTFT, milliseconds."
+)
+@click.option(
+    "--itl",
+    type=click.FloatRange(0.1, 10_000),
+    default=20.0,
+    show_default=True,
+    help="The mock's time between tokens, milliseconds.",
+)
+@click.option(
+    "--seconds", type=click.FloatRange(3, 3600), default=8.0, show_default=True, help="How long each load is held."
+)
+@click.option("--out", default="results", show_default=True, type=click.Path(path_type=Path), help="Where it is kept.")
+def calibrate(ttft: float, itl: float, seconds: float, out: Path) -> None:
+    """Rate this machine: the load one worker can make before its numbers stop being true."""
+    from agentlocust.calibration.run import calibrate as run
+    from agentlocust.calibration.table import HEAD, rating_line, step_line
+    from agentlocust.rating import save_rating
+
+    click.echo(HEAD)
+    rating = run(ttft, itl, seconds, lambda step: click.echo(step_line(step)))
+    click.echo(rating_line(rating))
+    click.echo(f"kept in {save_rating(rating, out)}")

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from agentlocust.metrics import SCALE, Kind, Unit
-from agentlocust.records import AgentRun, Call, Labels, ToolCall
+from agentlocust.records import AgentRun, Call, ConnectionTimes, Labels, ToolCall
 from agentlocust.sketch import Sketch
 
 Key = tuple[str, str, str, str, Labels]  # kind, name, model, phase, labels
@@ -26,6 +26,20 @@ _MAX_PACKED = 2**63  # msgpack's integers end here
 MAX_SECONDS = 1200  # points of the series before two become one
 
 _NS = SCALE[Unit.SECONDS]
+
+
+def _add_connection(row: Row, times: ConnectionTimes) -> None:
+    if times.reused:
+        row.count("reused")
+    else:
+        row.count("connected")
+        row.sketch("dns").add(round(times.dns_s * _NS))
+        row.sketch("connect").add(round(times.connect_s * _NS))
+        if times.tls_s:
+            row.sketch("tls").add(round(times.tls_s * _NS))
+    row.sketch("send").add(round(times.send_s * _NS))
+    if times.first_byte_s is not None:
+        row.sketch("first_byte").add(round(times.first_byte_s * _NS))
 
 
 def _packed(n: int) -> int | str:
@@ -117,6 +131,8 @@ class Ledger:
             row.sketch("failed_latency").add(latency_ns)
             self._sample(str(call.failure.kind), call.name, call.failure.status, call.failure.message)
             return
+        if call.connection is not None:
+            _add_connection(row, call.connection)
         if call.good is not None:
             row.count("judged")
             if call.good:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from argparse import Namespace
 from typing import TYPE_CHECKING
@@ -13,19 +14,21 @@ from locust import log
 from locust.runners import LocalRunner, MasterRunner, Runner
 
 from agentlocust.errors import AgentLocustError
+from agentlocust.health import Health
 from agentlocust.lifecycle.load_test import LoadTest
 from agentlocust.lifecycle.master import Master, Refused
 from agentlocust.lifecycle.options import read_settings
 from agentlocust.lifecycle.outputs import Outputs
-from agentlocust.lifecycle.reports import Reports
+from agentlocust.lifecycle.reports import Reports, add_vitals
 from agentlocust.lifecycle.signals import end_children
 from agentlocust.mock.embedded import EmbeddedMock
+from agentlocust.monitor.generator import GeneratorMonitor
 from agentlocust.sla import decide, due, evaluate, worst
 from agentlocust.sla.verdict import COULD_NOT_START, NOT_VALID
 from agentlocust.summary import Summary
 from agentlocust.users.base import MOCK_HOST, AgentUser
 from agentlocust.users.meter import Meter
-from agentlocust.wire.target import Target
+from agentlocust.wire.target import Origin, Target
 
 if TYPE_CHECKING:
     from locust.env import Environment
@@ -45,6 +48,7 @@ class Conductor:
         self.current: LoadTest | None = None
         self.codes: list[int] = []
         self.master = Master(runner) if isinstance(runner, MasterRunner) else None
+        self.monitor = GeneratorMonitor() if self.master is None else None  # a master makes no load
         self._number = 0
         self._drained: Event | None = None
         self._finished: Event | None = None
@@ -60,13 +64,13 @@ class Conductor:
             settings = read_settings(self.options, users)
             ledger = self.meter.ledger
             ledger.clear()
-            test = LoadTest(
-                self._number, settings, self.environment, self.runner, ledger, Reports(self._number, ledger)
-            )
+            health = Health()
+            reports = Reports(self._number, ledger, health)
+            test = LoadTest(self._number, settings, self.environment, self.runner, ledger, reports, health)
             self.current = test
             host = self.environment.host or ""
             if users and host not in ("", MOCK_HOST):
-                Target.parse(host)
+                self._warn_of_kept_keys(users, Target.parse(host).origin)
             elif users:
                 self._warn_of_class_hosts(users)
                 test.mock = EmbeddedMock.start(settings.mock, settings.seed)
@@ -75,6 +79,7 @@ class Conductor:
                 mock_url=test.mock.url if test.mock is not None else "",
                 seed=settings.seed,
                 warmup_s=settings.warmup_s,
+                convention=settings.convention,
                 models=[cls.model for cls in users],
             )
             if self.master is not None:
@@ -86,6 +91,8 @@ class Conductor:
         test.begun = True
         test.started = test.measured_from = time.monotonic()
         logger.info("agentlocust: seed %d, target %s", settings.seed, test.mock.url if test.mock else "--host")
+        if self.monitor is not None:
+            self.monitor.begin()
         test.ticker = gevent.spawn(self._tick, test)
 
     def _warn_of_class_hosts(self, users: list[type[AgentUser]]) -> None:
@@ -94,6 +101,12 @@ class Conductor:
                 logger.warning(
                     "%s.host is set, but only --host names a real target: the embedded mock LLM is used", cls.__name__
                 )
+
+    @staticmethod
+    def _warn_of_kept_keys(users: list[type[AgentUser]], origin: Origin) -> None:
+        for variable in sorted({cls.key_variable for cls in users if cls.key_variable}):
+            if os.environ.get(variable) and not origin.may_carry_key:
+                logger.warning("%s is not sent to %s: keys travel over https, or to this machine", variable, origin)
 
     def _refuse(self, reason: str) -> None:
         """The test cannot start: say why, end the process with 2, or leave the web UI waiting."""
@@ -122,6 +135,7 @@ class Conductor:
         watched = [check for check in test.settings.checks if check.abort]
         while self.current is test:
             test.note_users(self.runner.user_count)
+            self._read_monitor(test)
             if watched and (violated := due(watched, test.summary(), time.monotonic() - test.started)):
                 test.stop_reason = f"aborted: {violated[0].check}, observed {violated[0].observed_text}"
                 logger.error("agentlocust: %s", test.stop_reason)
@@ -129,11 +143,17 @@ class Conductor:
                 return
             gevent.sleep(1)
 
+    def _read_monitor(self, test: LoadTest) -> None:
+        if self.monitor is not None:
+            add_vitals(test.health, "local", self.monitor.take())
+
     def reset(self) -> None:
         """Locust's statistics were reset: so are ours."""
         if self.current is not None:
             self.current.restart_measuring()
             self.meter.restart()
+            if self.monitor is not None:
+                self.monitor.begin()
             if self.master is not None:
                 self.master.reset()
 
@@ -196,6 +216,9 @@ class Conductor:
         test.ended = time.monotonic()
         if test.ticker is not None and test.ticker is not gevent.getcurrent():
             test.ticker.kill(block=False)
+        if self.monitor is not None:
+            self.monitor.end()
+        self._read_monitor(test)
         if log.unhandled_greenlet_exception:
             test.problems.append("a listener crashed: its traceback is in the log")
         test.problems += [f"a listener crashed in worker {worker}" for worker in test.reports.crashed()]

@@ -12,12 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 import gevent
 
+from agentlocust.health import Health
 from agentlocust.ledger import Ledger
 from agentlocust.lifecycle.options import Settings
 from agentlocust.lifecycle.reports import Reports
 from agentlocust.mock.embedded import EmbeddedMock
+from agentlocust.rating import load_rating
 from agentlocust.records import MAIN_PHASE, WARMUP_PHASE
 from agentlocust.summary import Phase, Summary, TestFacts, build_summary
+from agentlocust.summary.generator import quote_rating
 from agentlocust.users.base import MOCK_HOST
 
 if TYPE_CHECKING:
@@ -37,6 +40,7 @@ class LoadTest:
     runner: Runner
     ledger: Ledger
     reports: Reports
+    health: Health = field(default_factory=Health)
     mock: EmbeddedMock | None = None
     id: str = ""
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
@@ -60,6 +64,7 @@ class LoadTest:
     def restart_measuring(self) -> None:
         """Locust's statistics were reset: what came before does not count."""
         self.ledger.clear()
+        self.health.clear()
         self.measured_from = time.monotonic()
         self.users_at.clear()
 
@@ -71,7 +76,14 @@ class LoadTest:
 
     def summary(self) -> Summary:
         """The Summary as things stand, without a verdict."""
-        return build_summary(self.ledger, self._facts())
+        summary = build_summary(self.ledger, self._facts())
+        if self.ended and summary.generator is not None and self.settings.out is not None:
+            rating = load_rating(self.settings.out)
+            if rating is not None:
+                summary.generator.rating = quote_rating(
+                    rating, summary.series, summary.series_step_s, summary.test.workers
+                )
+        return summary
 
     def _facts(self) -> TestFacts:
         now = self.ended or time.monotonic()
@@ -97,6 +109,8 @@ class LoadTest:
             validity="degraded" if self.problems or lost else "strained" if self.departed else "valid",
             validity_reasons=[*self.problems, *(f"worker {name} left before the end" for name in self.departed)],
             workers_lost=lost,
+            health=self.health,
+            saturated_allowed=self.settings.allow_saturated,
             phases=phases,
             users_at=self.users_at,
         )

@@ -154,6 +154,7 @@ def _order_of(test: LoadTest) -> dict[str, Any]:
         "test": test.number,
         "seed": test.settings.seed,
         "warmup_s": test.settings.warmup_s,
+        "convention": test.settings.convention.value,
         "mock_url": mock.url if mock is not None else "",
         "mock_instance": mock.instance if mock is not None else "",
         "today": test.started_at.date().isoformat(),

@@ -12,6 +12,8 @@ from typing import Any
 
 from locust.argument_parser import LocustArgumentParser
 
+from agentlocust.config import did_you_mean
+from agentlocust.conventions import Convention
 from agentlocust.errors import ConfigError
 from agentlocust.mock.behaviour import parse_spec
 from agentlocust.pricing import PriceBook
@@ -36,6 +38,8 @@ class Settings:
     mock: str
     prices: PriceBook
     pricing: tuple[Path, ...]
+    allow_saturated: bool
+    convention: Convention
 
 
 def add_options(parser: LocustArgumentParser) -> None:
@@ -53,6 +57,8 @@ def add_options(parser: LocustArgumentParser) -> None:
     add("--warmup", default="0s", metavar="TIME", help="time left out of the verdict, e.g. 30s")
     add("--out", default="results", metavar="DIR", help="where the test's directory goes; none for nothing")
     add("--mock", default="", metavar="SPEC", help="how the embedded LLM behaves, e.g. ttft=200ms,itl=20ms,tokens=64")
+    add("--allow-saturated", action="store_true", default=False, help="judge a test whose generator could not keep up")
+    add("--ttft-as", default="agentlocust", metavar="TOOL", help="whose definitions: vllm, aiperf or guidellm")
     add("--pricing", action="append", default=[], metavar="FILE", help="prices that win over ours; repeatable")
     for action in parser._actions:
         if action.dest == "stop_timeout":
@@ -114,7 +120,19 @@ def read_settings(options: argparse.Namespace, users: Sequence[type[AgentUser]])
         mock=options.agentlocust_mock,
         prices=PriceBook.load(pricing),
         pricing=pricing,
+        convention=_convention(options.agentlocust_ttft_as),
+        allow_saturated=bool(options.agentlocust_allow_saturated),
     )
+
+
+def _convention(name: str) -> Convention:
+    try:
+        return Convention(name.strip().lower() or "agentlocust")
+    except ValueError:
+        known = [convention.value for convention in Convention]
+        raise ConfigError(
+            f"unknown tool {name!r}", where="--ttft-as", hint=did_you_mean(name, known) or "one of " + ", ".join(known)
+        ) from None
 
 
 def _checks(given: Sequence[str], users: Sequence[type[AgentUser]]) -> list[Check]:

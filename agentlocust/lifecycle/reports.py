@@ -6,7 +6,9 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
+from agentlocust.health import Health
 from agentlocust.ledger import Ledger
+from agentlocust.sketch import Sketch
 
 KEY = "agentlocust"  # our one key in Locust's worker reports
 
@@ -27,6 +29,7 @@ class Reports:
 
     test: int
     ledger: Ledger
+    health: Health
     workers: dict[str, WorkerState] = field(default_factory=dict)
 
     def join(self, worker: str) -> None:
@@ -42,6 +45,7 @@ class Reports:
         state.crashed |= bool(report["crashed"])
         state.received += 1
         self.ledger.merge(report["delta"])
+        add_vitals(self.health, worker, report["vitals"])
 
     def last_word(self, worker: str, word: dict[str, Any]) -> None:
         """A worker says how many deltas it sent in all."""
@@ -68,3 +72,8 @@ class Reports:
     def crashed(self) -> list[str]:
         """The workers in which a listener crashed."""
         return [worker for worker, state in self.workers.items() if state.crashed]
+
+
+def add_vitals(health: Health, process: str, vitals: dict[str, Any]) -> None:
+    """Add what a process's `GeneratorMonitor.take` returned."""
+    health.add(process, vitals["seconds"], Sketch.decode(vitals["lag"]), vitals["stamps"])

@@ -18,9 +18,11 @@ from gevent.event import Event
 from locust import log, runners
 
 from agentlocust.config import parse_yaml
+from agentlocust.conventions import Convention
 from agentlocust.lifecycle.master import ABANDON, BEGIN, BEGUN, DRAIN, DRAINED, RESET
 from agentlocust.lifecycle.reports import KEY
 from agentlocust.lifecycle.signals import end_children
+from agentlocust.monitor.generator import GeneratorMonitor
 from agentlocust.pricing import PriceBook
 from agentlocust.sla.verdict import COULD_NOT_START, NOT_VALID
 from agentlocust.users.base import AgentUser
@@ -46,6 +48,7 @@ class Worker:
         self.environment = environment
         self.meter = meter
         self._runner = runner
+        self._monitor = GeneratorMonitor()
         self._test = 0
         self._sent = 0
         self._drained: Event | None = None
@@ -75,8 +78,10 @@ class Worker:
             mock_url=order["mock_url"],
             seed=order["seed"],
             warmup_s=order["warmup_s"],
+            convention=Convention(order["convention"]),
             models=[cls.model for cls in users],
         )
+        self._monitor.begin()
         random.seed(f"{order['seed']}/{self._runner.worker_index}")
         gevent.spawn(self._say_ready, order)
 
@@ -95,9 +100,11 @@ class Worker:
         if self._test:
             self._sent += 1
             data[KEY] = {"test": self._test, "delta": self.meter.ledger.take(), "crashed": _crashed()}
+            data[KEY]["vitals"] = self._monitor.take()
 
     def _on_reset(self, environment: Environment, msg: Message) -> None:
         self.meter.restart()
+        self._monitor.begin()
 
     def signalled(self, number: int) -> bool:
         """A signal asked this worker to end; True when it may."""
@@ -143,6 +150,7 @@ class Worker:
         self._runner.last_received_spawn_timestamp = NO_MORE_ORDERS
         try:
             self._runner.stop()
+            self._monitor.end()
             self._runner._send_stats()
             self._runner.send_message(DRAINED, {"test": self._test, "sent": self._sent, "crashed": _crashed()})
             # Locust makes a stopped worker wait that long before it takes part again.

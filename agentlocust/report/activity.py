@@ -68,6 +68,27 @@ def activity_lines(summary: Summary) -> list[Line]:
     return lines
 
 
+def show_lag(seconds: float) -> str:
+    """A lag in whole milliseconds: more would be no more than noise."""
+    return f"{seconds * 1000:.0f} ms" if seconds < 1 else show_seconds(seconds)
+
+
+def generator_lines(summary: Summary) -> list[Line]:
+    """How the generator did, where that matters: it strained, or there is a rating to compare with."""
+    generator = summary.generator
+    if generator is None or (generator.grade == "valid" and not generator.rating):
+        return []
+    lag = summary.validity.lag_p99_s
+    share = generator.rating.get("share")
+    parts = [
+        "" if lag is None else f"lag p99 {show_lag(lag)}",
+        f"CPU {show_percent(generator.cpu_mean)}",
+        f"{terminal_safe(generator.clock)} stamps" if generator.clock else "",
+        f"{show_percent(share)} of its rating" if isinstance(share, int | float) else "",
+    ]
+    return [Line(cut("generator  " + "   ".join(filter(None, parts))), "" if generator.grade == "valid" else "yellow")]
+
+
 def _runs(summary: Summary) -> list[Line]:
     totals = summary.totals
     if not totals.runs:

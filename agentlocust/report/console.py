@@ -6,6 +6,7 @@ Every name and text in it came from elsewhere, so each is made safe for a termin
 from __future__ import annotations
 
 import os
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TextIO
 
@@ -14,13 +15,14 @@ from rich.console import Console
 from rich.text import Text
 
 from agentlocust.redact import terminal_safe
-from agentlocust.report.activity import activity_lines, failure_lines, latency_lines
+from agentlocust.report.activity import activity_lines, failure_lines, generator_lines, latency_lines, show_lag
 from agentlocust.report.lines import WIDTH, Line, cut, fit, safe, sides
 from agentlocust.summary import CheckResult, Summary
-from agentlocust.units import show_percent, show_seconds, show_span
+from agentlocust.units import show_percent, show_span
 
 MAX_LINES = 30
 _MIN_CHECKS = 4
+_MAX_REASON_LINES = 5
 
 _EXIT_WORDS = {
     0: "passed",
@@ -39,7 +41,7 @@ _STYLES = {"passed": "bold green", "interrupted": "bold yellow"}
 def console_lines(summary: Summary, results: str = "") -> list[Line]:
     """The summary as lines. `results` is the path that the last line points to."""
     head = _head(summary)
-    tail = [*latency_lines(summary), *activity_lines(summary), *failure_lines(summary)]
+    tail = [*latency_lines(summary), *activity_lines(summary), *generator_lines(summary), *failure_lines(summary)]
     end = _end(summary, results)
     room = MAX_LINES - len(head) - len(end)
     checks = summary.verdict.checks if summary.verdict else []
@@ -71,12 +73,16 @@ def _head(summary: Summary) -> list[Line]:
     status = validity.status.upper()
     if validity.status == "valid" and verdict is not None and verdict.status == "invalid":
         status = "INVALID"
-    lag = "" if validity.lag_p99_s is None else f"  lag p99 {_lag(validity.lag_p99_s)}"
-    left = _title(summary)
-    if cell_len(left + status + lag) + 2 > WIDTH:
-        lag = ""
-    lines = [Line(sides(left, status + lag), "bold")]
-    lines += [Line(f"  {safe(reason, WIDTH - 2)}", "yellow") for reason in validity.reasons[:3]]
+    lag = "" if validity.lag_p99_s is None else f"  lag p99 {show_lag(validity.lag_p99_s)}"
+    version = safe(summary.test.versions.get("agentlocust", ""), 10)
+    # What gives way, in this order: names, our version, the lag.
+    full = f"agentlocust {version}".strip()
+    for right, start in ((status + lag, full), (status + lag, "agentlocust"), (status, full)):
+        left = _title(summary, start, WIDTH - 2 - cell_len(right))
+        if cell_len(left + right) + 2 <= WIDTH:
+            break
+    lines = [Line(sides(left, right), "bold")]
+    lines += [line for reason in validity.reasons[:3] for line in _wrapped(reason)][:_MAX_REASON_LINES]
     if verdict is None:
         return lines
     reasons = [
@@ -92,7 +98,7 @@ def _head(summary: Summary) -> list[Line]:
     return [*lines, Line(title, _STYLES.get(verdict.status, "bold red"))]
 
 
-def _title(summary: Summary) -> str:
+def _title(summary: Summary, start: str, width: int) -> str:
     """What was run: names from elsewhere give way to the numbers that tell tests apart."""
     test = summary.test
     numbers = [
@@ -102,15 +108,17 @@ def _title(summary: Summary) -> str:
         f"seed {test.seed}",
     ]
     end = "  ".join(filter(None, numbers))
-    start = f"agentlocust {safe(test.versions.get('agentlocust', ''), 10)}".strip()
-    room = WIDTH - len("  DEGRADED") - cell_len(start + end) - 6
+    room = width - cell_len(start + end) - 6
     host = safe(test.host, max(room // 2, 6))
     locustfile = safe(test.locustfile, max(room - cell_len(host), 6))
     return "  ".join(filter(None, (start, locustfile, host, end)))
 
 
-def _lag(seconds: float) -> str:
-    return f"{seconds * 1000:.0f} ms" if seconds < 1 else show_seconds(seconds)
+def _wrapped(reason: str) -> list[Line]:
+    """A reason in three lines at most: what to do about it stands at its end."""
+    text = safe(reason, 3 * WIDTH)
+    lines = textwrap.wrap(text, WIDTH, initial_indent="  ", subsequent_indent="    ", max_lines=3)
+    return [Line(cut(line), "yellow") for line in lines]
 
 
 def _checks(checks: Sequence[CheckResult], room: int) -> list[Line]:

@@ -77,8 +77,9 @@ def _not_valid(summary: Summary) -> list[str]:
     if not done:
         cut = totals.cancelled + totals.runs_cancelled
         reasons.append("no request completed" if cut else "no requests in a started test")
-    if summary.validity.status in ("saturated", "degraded"):
-        reasons += summary.validity.reasons or [summary.validity.status]
+    status = summary.validity.status
+    if status == "degraded" or (status == "saturated" and not summary.validity.saturated_allowed):
+        reasons += summary.validity.reasons or [status]
     return reasons
 
 

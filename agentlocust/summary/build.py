@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from agentlocust import ledger as ledgers
+from agentlocust.health import Grade, Health
 from agentlocust.ledger import Key, Ledger
 from agentlocust.metrics import CATALOGUE, SCALE, Kind, Unit
 from agentlocust.records import MAIN_PHASE
 from agentlocust.sketch import Sketch
+from agentlocust.summary.generator import build_generator, grade_points
 from agentlocust.summary.model import (
     FailureSample,
     OwnMetric,
@@ -33,6 +35,11 @@ ValidityStatus = Literal["valid", "strained", "saturated", "degraded"]
 _LATENCY_OF = {Kind.LLM: "latency", Kind.AGENT: "run_latency", Kind.TOOL: "tool_latency"}
 _OTHER_STATS = (
     "failed_latency",
+    "dns",
+    "connect",
+    "tls",
+    "send",
+    "first_byte",
     "ttft",
     "ttfo",
     "itl",
@@ -85,7 +92,8 @@ class TestFacts:
     validity: ValidityStatus = "valid"
     validity_reasons: Sequence[str] = ()
     workers_lost: Sequence[str] = ()
-    lag_p99_s: float | None = None
+    health: Health = field(default_factory=Health)
+    saturated_allowed: bool = False
     phases: Sequence[Phase] = ()
     users_at: Mapping[int, int] = field(default_factory=dict)
     monitor: Mapping[str, Any] = field(default_factory=dict)
@@ -99,6 +107,8 @@ def build_summary(ledger: Ledger, facts: TestFacts) -> Summary:
     keys = sorted(key for key in ledger.rows if key[0] != Kind.METRIC)
     rows = [_row(key, ledger.rows[key]) for key in keys]
     totals = _totals(rows, ledger)
+    series = _series(ledger, facts.users_at)
+    grade_points(series, facts.health, ledger.width)
     phases = facts.phases or [Phase(MAIN_PHASE, 0.0, facts.duration_s, facts.users)]
     return Summary(
         test=TestInfo(
@@ -122,8 +132,9 @@ def build_summary(ledger: Ledger, facts: TestFacts) -> Summary:
         metrics=_own_metrics(ledger),
         phases=[PhaseModel(name=p.name, start_s=p.start_s, end_s=p.end_s, users=p.users) for p in phases],
         series_step_s=ledger.width,
-        series=_series(ledger, facts.users_at),
+        series=series,
         failures=_failures(ledger),
+        generator=build_generator(facts.health),
         monitor=dict(facts.monitor),
         faults=dict(facts.faults),
         resilience=dict(facts.resilience),
@@ -152,6 +163,7 @@ def _row(key: Key, row: ledgers.Row) -> Row:
         unpriced=counts.get("unpriced", 0),
         failures=_prefixed(counts, "failure:"),
         statuses=_prefixed(counts, "status:"),
+        connections={how: counts[key] for how, key in (("new", "connected"), ("reused", "reused")) if key in counts},
         latency=Stats.of(sketches.get(latency), _NS),
         itl_is=itl_is if stats["itl"] else None,
         tokens=Tokens(**{bucket: counts.get(bucket, 0) for bucket in Tokens.model_fields}),
@@ -198,6 +210,13 @@ def _totals(rows: Sequence[Row], ledger: Ledger) -> Totals:
 
 def _validity(facts: TestFacts, totals: Totals) -> Validity:
     status, reasons = facts.validity, list(facts.validity_reasons)
+    health = facts.health
+    if health.grade is not Grade.VALID:
+        reasons.append(health.reason())
+        if status == "valid" or health.grade is Grade.SATURATED:
+            status = "saturated" if health.grade is Grade.SATURATED else "strained"
+    if facts.validity == "degraded":
+        status = "degraded"
     if facts.workers_lost:
         status = "degraded"
         names = ", ".join(facts.workers_lost[:3]) + (", …" if len(facts.workers_lost) > 3 else "")
@@ -206,7 +225,13 @@ def _validity(facts: TestFacts, totals: Totals) -> Validity:
     if totals.censored:
         status = "strained" if status == "valid" else status
         reasons.append(f"{totals.cancelled:,} calls were cut by the end of the test: percentiles are censored")
-    return Validity(status=status, reasons=reasons, lag_p99_s=facts.lag_p99_s, workers_lost=list(facts.workers_lost))
+    return Validity(
+        status=status,
+        reasons=reasons,
+        lag_p99_s=health.lag.percentile(99) / _NS if health.lag.count else None,
+        workers_lost=list(facts.workers_lost),
+        saturated_allowed=facts.saturated_allowed,
+    )
 
 
 def _own_metrics(ledger: Ledger) -> list[OwnMetric]:

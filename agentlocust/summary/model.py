@@ -118,12 +118,49 @@ class VerdictModel(_Part):
 
 
 class Validity(_Part):
-    """Whether the numbers can be trusted: `saturated` and `degraded` tests are not valid."""
+    """Whether the numbers can be trusted: `saturated` and `degraded` tests are not valid.
+
+    `saturated_allowed` when the user said that a saturated generator is no reason to fail.
+    """
 
     status: Literal["valid", "strained", "saturated", "degraded"] = "valid"
     reasons: list[str] = []
     lag_p99_s: float | None = None
     workers_lost: list[str] = []
+    saturated_allowed: bool = False
+
+
+class WorstSecond(_Part):
+    """The generator's worst second; CPU is of one core."""
+
+    t: Count
+    lag_max_s: float
+    lag_p99_s: float
+    cpu: float
+    grade: Literal["valid", "strained", "saturated"]
+
+
+class Generator(_Part):
+    """How the processes that made load did: `cpu` of one core each, sums of sockets and memory.
+
+    `clock` says what stamped the bytes (`stamps` how often): the kernel, the hub, or both. `grades`
+    counts steps of `step_s` seconds. `rating` is what `agentlocust calibrate` found on this machine, if it was run.
+    """
+
+    grade: Literal["valid", "strained", "saturated"]
+    clock: str
+    stamps: dict[str, Count]
+    lag_s: Stats | None
+    cpu_max: float
+    cpu_mean: float
+    machine_cpu_max: float
+    steal_max: float
+    sockets_max: Count
+    rss_max_bytes: Count
+    grades: dict[str, Count]
+    step_s: Count = 1
+    worst_second: WorstSecond | None = None
+    rating: dict[str, Any] = {}
 
 
 class Totals(_Part):
@@ -176,6 +213,12 @@ class Row(_Part):
     itl: Stats | None = None
     itl_is: Literal["token gap", "chunk gap"] | None = None
     tpot: Stats | None = None
+    connections: dict[str, int] = {}
+    dns: Stats | None = None
+    connect: Stats | None = None
+    tls: Stats | None = None
+    send: Stats | None = None
+    first_byte: Stats | None = None
     call_cost: Stats | None = None
     run_cost: Stats | None = None
     run_tokens: Stats | None = None
@@ -221,6 +264,9 @@ class Point(_Part):
     ttft_p95: float | None = None
     latency_p50: float | None = None
     latency_p95: float | None = None
+    lag_p99_s: float | None = None
+    cpu: float | None = None
+    grade: Literal["valid", "strained", "saturated"] | None = None
 
 
 class FailureSample(_Part):
@@ -247,6 +293,7 @@ class Summary(_Part):
     series_step_s: Count = 1
     series: list[Point] = []
     failures: list[FailureSample] = []
+    generator: Generator | None = None
     monitor: dict[str, Any] = {}
     faults: dict[str, Any] = {}
     resilience: dict[str, Any] = {}

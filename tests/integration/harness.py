@@ -50,7 +50,9 @@ def clean_environment(mark: str, extra: dict[str, str] | None = None) -> dict[st
     """This process's environment without anyone's settings or keys, and with the mark of one test."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(SETTINGS)}
     path = os.pathsep.join(filter(None, (str(ROOT), environment.get("PYTHONPATH"))))
-    return {**environment, "PYTHONPATH": path, "NO_COLOR": "1", MARK: mark, **(extra or {})}
+    # A busy machine must not turn tests of other things red; those of the generator's health say false.
+    own = {"PYTHONPATH": path, "NO_COLOR": "1", "AGENTLOCUST_ALLOW_SATURATED": "true", MARK: mark}
+    return {**environment, **own, **(extra or {})}
 
 
 def spawn(command: Sequence[str], directory: Path, environment: dict[str, str], log: str) -> subprocess.Popen[bytes]:

@@ -13,7 +13,20 @@ PACKAGE = Path(__file__).parents[2] / "agentlocust"
 CONTRACTS = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
 FORBIDDEN = next(contract for contract in CONTRACTS if contract["type"] == "forbidden")
 WITH_LOCUST = {
-    *("plugin", "cli", "init_command", "lifecycle", "web", "testing", "plans", "users", "shapes", "monitor", "wire"),
+    *(
+        "plugin",
+        "cli",
+        "calibration",
+        "init_command",
+        "lifecycle",
+        "web",
+        "testing",
+        "plans",
+        "users",
+        "shapes",
+        "monitor",
+        "wire",
+    ),
 }
 
 

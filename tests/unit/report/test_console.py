@@ -16,10 +16,12 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from agentlocust.failures import Failure, FailureKind
+from agentlocust.health import Health, Second
 from agentlocust.ledger import Ledger
 from agentlocust.records import WARMUP_PHASE, AgentRun, Call, ToolCall
 from agentlocust.report.console import MAX_LINES, print_summary, render
 from agentlocust.report.lines import WIDTH
+from agentlocust.sketch import Sketch
 from agentlocust.sla import decide, evaluate, load_checks
 from agentlocust.summary import Phase, Summary, TestFacts, build_summary
 from agentlocust.usage import Usage
@@ -27,6 +29,13 @@ from agentlocust.usage import Usage
 GOLDEN = Path(__file__).parent / "golden"
 RESULTS = "results/2026-11-20T10-40-00Z-agent"
 CHECKS = ["p95(ttft) < 2s", "p95(latency) < 8s", "error_rate < 5%", "mean(run_cost) < $0.05"]
+
+
+def health():
+    """A generator whose hub was three milliseconds late, once."""
+    found = Health()
+    found.lag.add(3_000_000)
+    return found
 
 
 def a_call(number: int, **changes: object) -> Call:
@@ -67,7 +76,7 @@ def facts(**changes: object) -> TestFacts:
         "seed": 42,
         "users": 50,
         "versions": {"agentlocust": "0.1.0"},
-        "lag_p99_s": 0.003,
+        "health": health(),
     }
     return TestFacts(**(fields | changes))  # type: ignore[arg-type]
 
@@ -139,6 +148,28 @@ def many_checks() -> Summary:
     return judged(ledger, [f"p95(ttft) < {limit}ms" for limit in limits], phases=warm)
 
 
+def saturated() -> Summary:
+    """One of two workers could not keep up; the machine was rated."""
+    found = health()
+    for name, lag_ms, cpu in (("fine", 2, 300), ("late", 812, 990)):
+        seconds = [Second(n, lag_ms * 900_000, lag_ms * 1_000_000, cpu, 600, 150, 25, 10**8) for n in range(100)]
+        found.add(name, [second.encode() for second in seconds], Sketch(), {"kernel": 9})
+    summary = judged(a_ledger(), CHECKS, workers=2, health=found)
+    assert summary.generator is not None
+    summary.generator.rating = {"rated_streams": 64, "rated_tokens_per_s": 2800.0, "date": "2026-11-20", "share": 1.234}
+    return summary
+
+
+def rated() -> Summary:
+    """A generator that was well, on a machine that was rated."""
+    found = health()
+    found.add("local", [Second(0, 3_000_000, 3_000_000, 412, 300, 0, 50, 10**8).encode()], Sketch(), {"kernel": 9})
+    summary = judged(a_ledger(), CHECKS, health=found)
+    assert summary.generator is not None
+    summary.generator.rating = {"rated_streams": 64, "rated_tokens_per_s": 2800.0, "date": "2026-11-20", "share": 0.23}
+    return summary
+
+
 def black_box() -> Summary:
     ledger = Ledger()
     for number in range(200):
@@ -147,7 +178,8 @@ def black_box() -> Summary:
 
 
 CASES: list[Callable[[], Summary]] = [
-    passed, failed, no_requests, lost_worker, unpriced, cut, interrupted, without_sla, many_checks, black_box
+    passed, failed, no_requests, lost_worker, unpriced, cut, interrupted, without_sla, many_checks, black_box,
+    saturated, rated,
 ]  # fmt: skip
 
 
