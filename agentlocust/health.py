@@ -16,6 +16,7 @@ STRAINED_LAG_NS = 15_000_000
 SATURATED_LAG_NS = 50_000_000
 STRAINED_CPU = 750  # thousandths of the one core a hub can use
 SATURATED_CPU = 950
+FULL_MACHINE = 970  # thousandths of the machine: nothing is left for a hub that is late
 STEAL = 100  # thousandths of the machine that its host took
 BAD_IN_A_ROW = 3
 BAD_SHARE = 0.05
@@ -52,7 +53,8 @@ class Second:
     @property
     def grade(self) -> Grade:
         """The worse of what its lag and its CPU say."""
-        if self.lag_p99_ns >= SATURATED_LAG_NS or self.cpu >= SATURATED_CPU:
+        starved = self.machine_cpu >= FULL_MACHINE and self.lag_p99_ns >= STRAINED_LAG_NS
+        if self.lag_p99_ns >= SATURATED_LAG_NS or self.cpu >= SATURATED_CPU or starved:
             return Grade.SATURATED
         if self.lag_p99_ns >= STRAINED_LAG_NS or self.cpu >= STRAINED_CPU:
             return Grade.STRAINED

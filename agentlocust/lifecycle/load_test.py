@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import gevent
 
+from agentlocust.errors import ConfigError
 from agentlocust.health import Health
 from agentlocust.ledger import Ledger
 from agentlocust.lifecycle.options import Settings
@@ -20,8 +21,9 @@ from agentlocust.mock.embedded import EmbeddedMock
 from agentlocust.rating import load_rating
 from agentlocust.records import MAIN_PHASE, WARMUP_PHASE
 from agentlocust.summary import Phase, Summary, TestFacts, build_summary
-from agentlocust.summary.generator import quote_rating
+from agentlocust.summary.generator import hold_to_rating
 from agentlocust.users.base import MOCK_HOST
+from agentlocust.wire.target import Target
 
 if TYPE_CHECKING:
     from locust.env import Environment
@@ -80,10 +82,14 @@ class LoadTest:
         if self.ended and summary.generator is not None and self.settings.out is not None:
             rating = load_rating(self.settings.out)
             if rating is not None:
-                summary.generator.rating = quote_rating(
-                    rating, summary.series, summary.series_step_s, summary.test.workers
-                )
+                hold_to_rating(summary, rating, target_is_here=self._target_is_here())
         return summary
+
+    def _target_is_here(self) -> bool:
+        try:
+            return self.mock is not None or Target.parse(self.environment.host or "").origin.is_loopback
+        except ConfigError:  # a host that only other Users understand
+            return False
 
     def _facts(self) -> TestFacts:
         now = self.ended or time.monotonic()

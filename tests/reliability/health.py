@@ -1,16 +1,18 @@
 """Does a generator that lies say so, and one that does not keep quiet? Counts of grades over many real tests.
 
-    python tests/reliability/health.py [--runs 10] [--only burn,agent,half,triple] [--streams RATED]
+    python tests/reliability/health.py [--runs 10] [--only burn,agent,half,triple] [--rating results/calibration.json]
 
 burn: a task that holds the hub 50 ms at a time (strained or saturated, each time). agent: `locustfiles/agent.py` with
-10 users (never saturated; five times as many runs). half and triple: half and three times the rated streams, as
-`agentlocust calibrate` found them (never saturated, always saturated).
+10 users (never saturated; five times as many runs). half and triple: half and three times the streams that
+`agentlocust calibrate` rated this machine for (never saturated, always saturated).
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import json
+import shutil
 import sys
 import tempfile
 from collections import Counter
@@ -57,10 +59,13 @@ def agent(directory: Path) -> str:
     return grade_of(directory, ROOT / "locustfiles/agent.py", users=10, run_time="5s")
 
 
-def streams(number: int) -> Callable[[Path], str]:
-    """Streams that never pause, as calibration makes them."""
+def streams(share: float, rating: Path) -> Callable[[Path], str]:
+    """Streams that never pause, as calibration makes them: a share of those it rated."""
 
     def trial(directory: Path) -> str:
+        number = round(json.loads(rating.read_text())["rated_streams"] * share)
+        (directory / "results").mkdir()
+        shutil.copy(rating, directory / "results")
         spec = "ttft=200ms,itl=20ms,tokens=64"
         with contextlib.ExitStack() as stack:
             mock = stack.enter_context(MockServer(directory, spec))
@@ -80,14 +85,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--runs", type=int, default=10)
     parser.add_argument("--only", default="burn,agent")
-    parser.add_argument("--streams", type=int, default=0, help="the rated streams, for half and triple")
+    parser.add_argument("--rating", type=Path, default=Path("results/calibration.json"), help="for half and triple")
     options = parser.parse_args()
-    trials = {
-        "burn": burn,
-        "agent": agent,
-        "half": streams(options.streams // 2),
-        "triple": streams(options.streams * 3),
-    }
+    half, triple = streams(0.5, options.rating), streams(3, options.rating)
+    trials = {"burn": burn, "agent": agent, "half": half, "triple": triple}
     for name in options.only.split(","):
         found: Counter[str] = Counter()
         for _ in range(options.runs * (5 if name == "agent" else 1)):

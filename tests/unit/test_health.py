@@ -193,3 +193,13 @@ def test_a_long_test_keeps_a_bounded_series_and_its_worst_second():
     assert len(health.by_second) <= MAX_STEPS
     assert max(second.lag_max_ns for second in health.by_second.values()) == 900_000_000
     assert health.tallies["local"].seconds == 86_400
+
+
+@pytest.mark.parametrize(
+    ("machine", "lag_ms", "grade"),
+    [(970, 15, Grade.SATURATED), (969, 15, Grade.STRAINED), (1000, 14, Grade.VALID)],
+)
+def test_a_late_hub_on_a_machine_with_nothing_left_is_saturated(machine, lag_ms, grade):
+    """What starves the hub is the machine, not the target; a full machine alone harms nobody."""
+    second = a_second(lag_p99_ns=lag_ms * 10**6, lag_max_ns=lag_ms * 10**6, machine_cpu=machine)
+    assert second.grade is grade

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import pytest
 
+from agentlocust.health import Health, Second
+from agentlocust.ledger import Ledger
 from agentlocust.rating import FILE_NAME, Rating, Step, load_rating, save_rating, this_machine
-from agentlocust.summary.generator import quote_rating
+from agentlocust.records import Call
+from agentlocust.sketch import Sketch
+from agentlocust.summary import Summary, TestFacts, build_summary
+from agentlocust.summary.generator import hold_to_rating, quote_rating
 from agentlocust.summary.model import Point
+from agentlocust.usage import Usage
 
 
 def a_rating(**changes: object) -> Rating:
@@ -90,3 +96,39 @@ def test_a_test_quotes_its_best_second_a_worker(tokens, width, workers, share):
         "date": "2026-11-20T10:40:00+00:00",
         "share": share,
     }
+
+
+def a_summary(tokens: int, **facts: object) -> Summary:
+    """A test of ten seconds whose generator looked well."""
+    ledger, health = Ledger(), Health()
+    ledger.add_call(Call("chat", "m", 0.0, 1.0, usage=Usage(output=tokens)), 0)
+    health.add("local", [Second(n, 10**6, 10**6, 300, 500, 0, 1, 1).encode() for n in range(10)], Sketch(), {})
+    fields = {"id": "t", "locustfile": "l.py", "started": "now", "duration_s": 10.0, "host": "mock", "seed": 1}
+    return build_summary(ledger, TestFacts(**(fields | {"health": health} | facts)))
+
+
+@pytest.mark.parametrize(
+    ("share", "here", "grade"),
+    [
+        (0.5, True, "valid"),
+        (1.0, True, "valid"),
+        (1.1, True, "strained"),
+        (1.6, True, "saturated"),
+        (1.6, False, "strained"),
+    ],
+)
+def test_a_test_beyond_its_rating_is_not_passed_off_as_true(share, here, grade):
+    """What calibration did not find true beside a target on this machine is not true beside another there."""
+    summary = a_summary(round(2800 * 10 * share))
+    hold_to_rating(summary, a_rating(), target_is_here=here)
+    assert summary.validity.status == grade
+    assert summary.generator is not None
+    assert summary.generator.grade == grade
+    assert bool(summary.validity.reasons) == (grade != "valid")
+
+
+def test_a_lost_worker_stays_the_worse_news():
+    """A degraded test does not become a saturated one."""
+    summary = a_summary(2800 * 30, workers_lost=["w1"], workers=1)
+    hold_to_rating(summary, a_rating(), target_is_here=True)
+    assert summary.validity.status == "degraded"
