@@ -107,6 +107,9 @@ def _report_to_master(client_id: str, data: dict[str, Any], **_: Any) -> None:
 
 @events.worker_report.add_listener
 def _worker_report(client_id: str, data: dict[str, Any], **_: Any) -> None:
+    # A worker that is told to quit before Locust has made it whole reports without this; Locust's own
+    # listener, which comes after, would crash on it.
+    data.setdefault("user_classes_count", {})
     if pack.conductor is not None and pack.conductor.master is not None:
         pack.conductor.master.take(client_id, data)
 

@@ -57,7 +57,11 @@ class Worker:
         self._runner.register_message(DRAIN, self._on_drain, concurrent=True)
         self._runner.register_message(RESET, self._on_reset)
         self._runner.register_message(ABANDON, self._on_abandon)
-        gevent.spawn(self._watch_master)
+        gevent.spawn(self._watch_master, time.time())
+        if runner.state == runners.STATE_STOPPED:
+            # The master told it to quit while Locust was still making this runner: what was made
+            # after that would wait for orders for ever.
+            runner.greenlet.kill(block=False)
         if runners.WORKER_REPORT_INTERVAL == 3.0:
             runners.WORKER_REPORT_INTERVAL = REPORT_INTERVAL_S
 
@@ -116,14 +120,14 @@ class Worker:
         logger.info("agentlocust: interrupted; the master ends this worker's test, a second signal quits at once")
         return False
 
-    def _watch_master(self) -> None:
+    def _watch_master(self, welcomed: float) -> None:
         while True:
             gevent.sleep(1)
             # A time of the user's own, which Locust reads from the environment, is kept to.
             own = runners.MASTER_HEARTBEAT_TIMEOUT
             silence = INTERRUPTED_SILENCE_S if self._interrupted else MASTER_SILENCE_S if own == 60 else own
-            heard = self._runner.last_heartbeat_timestamp
-            if heard is not None and heard < time.time() - silence:
+            heard = self._runner.last_heartbeat_timestamp or welcomed
+            if heard < time.time() - silence:
                 break
         logger.error("agentlocust: the master has not been heard of for %g s: ending", silence)
         self.environment.process_exit_code = NOT_VALID
