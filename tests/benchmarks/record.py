@@ -132,7 +132,7 @@ def main() -> None:
         tap = tapped(sample)
         outcome = tap.settle()
         assert outcome.failure is None, outcome.failure
-        assert outcome.token_events == options.tokens, outcome.token_events
+        assert len(outcome.decoded.token_ns) == options.tokens, outcome.decoded
         asked = Asked("chat", sample.model, b"{}")
         call = meter.record_call(outcome, asked)
         assert call.cost_picousd, "the model has a price"
