@@ -91,7 +91,7 @@ def _run_locust(url: str, streams: int, seconds: float, reply_s: float, folder: 
         process = subprocess.Popen(command, env=environment, cwd=folder, stdout=output, stderr=output)
         try:
             while process.poll() is None and _truth(url)["completed"] < streams:
-                time.sleep(0.1)
+                time.sleep(0.1)  # other processes have to move: there is nothing to wait on
             httpx2.post(f"{url}/_truth/reset", trust_env=False)  # the start is no steady load
             process.wait()
         finally:

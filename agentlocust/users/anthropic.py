@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 from agentlocust import dialects
 from agentlocust.dialects.base import Dialect
 from agentlocust.users.base import AgentUser
-from agentlocust.users.sdk import probe_machine, transport_for
+from agentlocust.users.sdk import measured, probe_machine, transport_for
 
 if TYPE_CHECKING:
     import anthropic
@@ -48,9 +48,4 @@ def _measured_client() -> Any:
     # Imported at first use: the SDK costs 27 MB, and only those who ask for it should pay.
     import anthropic
 
-    class MeasuredAnthropic(anthropic.Anthropic):
-        def request(self, *args: Any, **kwargs: Any) -> Any:
-            with self._client._transport.call():  # type: ignore[attr-defined]
-                return super().request(*args, **kwargs)
-
-    return MeasuredAnthropic
+    return measured(anthropic.Anthropic)

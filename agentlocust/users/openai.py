@@ -10,7 +10,7 @@ from agentlocust import dialects
 from agentlocust.dialects.base import Dialect
 from agentlocust.users.base import AgentUser, Check
 from agentlocust.users.reply import Reply
-from agentlocust.users.sdk import probe_machine, transport_for
+from agentlocust.users.sdk import measured, probe_machine, transport_for
 
 if TYPE_CHECKING:
     import openai
@@ -63,9 +63,4 @@ def _measured_client() -> Any:
     # Imported at first use: the SDK costs 27 MB, and only those who ask for it should pay.
     import openai
 
-    class MeasuredOpenAI(openai.OpenAI):
-        def request(self, *args: Any, **kwargs: Any) -> Any:
-            with self._client._transport.call():  # type: ignore[attr-defined]
-                return super().request(*args, **kwargs)
-
-    return MeasuredOpenAI
+    return measured(openai.OpenAI)

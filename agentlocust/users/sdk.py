@@ -24,6 +24,17 @@ def probe_machine(client: Any) -> None:
         client.platform_headers()
 
 
+def measured(sdk: Any) -> Any:
+    """An SDK's client class whose every request, its retries included, is one call of the transport's."""
+
+    class Measured(sdk):  # type: ignore[misc]  # whichever SDK is in use
+        def request(self, *args: Any, **kwargs: Any) -> Any:
+            with self._client._transport.call():
+                return super().request(*args, **kwargs)
+
+    return Measured
+
+
 def transport_for(user: AgentUser) -> httpx2.Client:
     """An httpx2 client for a user's SDK: our connections, no redirects, nothing from the environment."""
     import httpx2
