@@ -13,7 +13,7 @@ from agentlocust.dialects.anthropic import writer as anthropic
 from agentlocust.dialects.openai_chat import writer as openai_chat
 from agentlocust.dialects.openai_responses import writer as openai_responses
 from agentlocust.mock.asks import Ask, BadAsk, read_chat, read_messages, read_responses
-from agentlocust.mock.behaviour import STATUS_OF, status_named
+from agentlocust.mock.readers import STATUS_OF, status_named
 
 _KINDS = {
     401: "auth",

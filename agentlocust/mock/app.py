@@ -10,6 +10,7 @@ import random
 import sys
 import time
 import traceback
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -21,9 +22,11 @@ from agentlocust.dialects.openai_chat.writer import model_body, models_body
 from agentlocust.dialects.openai_embeddings.writer import body as embeddings_body
 from agentlocust.errors import ConfigError
 from agentlocust.mock import apis
+from agentlocust.mock.ailments import Ailments
 from agentlocust.mock.asks import BadAsk, clean, read_embeddings, read_messages
 from agentlocust.mock.behaviour import Behaviour, overlaid, split_model
 from agentlocust.mock.exchange import ClientGone, Exchange
+from agentlocust.mock.gate import Gate
 from agentlocust.mock.plan import Occurrences, input_usage, make_plan
 from agentlocust.mock.schedule import until
 from agentlocust.mock.truth import Truth
@@ -37,11 +40,17 @@ MODELS = ("gpt-4o-mini", "gpt-4o", "claude-sonnet-4-5", "text-embedding-3-small"
 
 
 class MockApp:
-    """Answers as `behaviour` says, from `seed`; its `truth` knows what was served."""
+    """Answers as `behaviour` says, from `seed`; its `truth` knows what was served.
 
-    def __init__(self, behaviour: Behaviour, seed: int, instance: str) -> None:
+    `is_ending` tells whether the server is to stop, for a mock that is frozen.
+    """
+
+    def __init__(self, behaviour: Behaviour, seed: int, instance: str, is_ending: Callable[[], bool]) -> None:
         self.behaviour = behaviour
         self.truth = Truth(instance)
+        pressure = behaviour.pressure
+        self._gate = Gate(pressure, self.truth) if pressure.limits else None
+        self._ailments = Ailments(pressure, is_ending) if pressure.ails else None
         self._occurrences = Occurrences(seed if behaviour.seed is None else behaviour.seed)
         self._created = int(time.time())
         self._requests = 0
@@ -68,12 +77,16 @@ class MockApp:
             exchange.connection.transport.close()
         finally:
             exchange.connection.task = None
+            if exchange.entered and self._gate is not None:
+                self._gate.leave(exchange)
 
     async def _tell(self, exchange: Exchange) -> None:
         """The books: read with GET, cleared with a POST to /_truth/reset; never counted themselves."""
         asked = (exchange.method, exchange.path)
         if asked == ("POST", "/_truth/reset"):
             self.truth.reset()
+            if self._ailments is not None:
+                self._ailments.reset()
         if asked in (("GET", "/_truth"), ("POST", "/_truth/reset")):
             await exchange.respond(200, [], json.dumps(self.truth.report()).encode())
         else:
@@ -84,23 +97,26 @@ class MockApp:
         mark = exchange.headers.get("x-mock-mark", "")[:200]
         exchange.visit = self.truth.visit(_route(exchange.path), mark)
         self._requests += 1
+        if self._ailments is not None:
+            self._ailments.request(self.truth.now)
         exchange.request_id = f"{self.truth.instance}{self._requests:012x}"
         try:
             await self._answer(exchange, await exchange.read())
         except ConfigError as error:
             await self._refuse(exchange, Problem(400, "bad_request", str(error)))
         except BadAsk as bad:
-            await self._refuse(exchange, bad.problem)
+            await self._refuse(exchange, bad.problem, bad.retry_after_s)
         except RecursionError:
             await self._refuse(exchange, Problem(400, "bad_request", "The request's JSON is nested too deeply."))
 
-    async def _refuse(self, exchange: Exchange, problem: Problem) -> None:
+    async def _refuse(self, exchange: Exchange, problem: Problem, retry_after: float | None = None) -> None:
         """Send an error reply, with the key the request bore in it when the behaviour is to leak it."""
         message = problem.message
         if exchange.behaviour.echo == "key":
             message = f"{message or problem.kind}: {_key(exchange)}"
         problem = replace(problem, message=clean(message))
-        retry_after = exchange.behaviour.retry_after
+        if retry_after is None:
+            retry_after = exchange.behaviour.retry_after
         headers, body = apis.refusal(
             problem, exchange.is_anthropic, exchange.request_id, exchange.received, retry_after
         )
@@ -140,6 +156,8 @@ class MockApp:
         """A reply with generated tokens, streamed or not."""
         ask = api.read(body)
         apis.check_context(ask, exchange.behaviour.context, exchange.is_anthropic)
+        if self._gate is not None:
+            await self._gate.enter(exchange)
         plan = make_plan(ask, exchange.behaviour, model, int(time.time()), rng)
         headers = apis.reply_headers(exchange.is_anthropic, exchange.request_id, exchange.received, ask.input_tokens)
         if ask.stream:
@@ -154,7 +172,10 @@ class MockApp:
         vectors = [_unit_vector(dimensions, rng) for _ in counts]
         told = usage if exchange.behaviour.usage else None
         reply = embeddings_body(model, vectors, told, base64_floats=body.get("encoding_format") == "base64")
-        await until(exchange.received + exchange.behaviour.ttft.draw(rng))
+        if self._gate is not None:
+            await self._gate.enter(exchange)
+        exchange.due = exchange.started + exchange.behaviour.ttft.draw(rng)
+        await until(exchange.due)
         await self._reply(exchange, usage, reply)
 
     def _models(self, exchange: Exchange) -> bytes:

@@ -19,7 +19,9 @@ _TEXT_KEYS = ("text", "content", "output", "arguments", "thinking")
 
 
 class BadAsk(Exception):
-    """A request that the API refuses; `problem` is its reply."""
+    """A request that the API refuses; `problem` is its reply, `retry_after_s` overrides the behaviour's."""
+
+    retry_after_s: float | None = None
 
     def __init__(
         self,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from uvicorn._types import ASGIReceiveCallable, ASGISendCallable, HTTPScope
@@ -14,7 +14,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from agentlocust.dialects.answers import Frames, Headers, Problem
 from agentlocust.mock.behaviour import Behaviour
 from agentlocust.mock.plan import Plan
-from agentlocust.mock.schedule import due_times, until
+from agentlocust.mock.schedule import due_times, slowed_times, until
 from agentlocust.mock.truth import Visit
 from agentlocust.usage import Usage
 
@@ -58,13 +58,19 @@ class ClientGone(Exception):
 
 
 class Exchange:
-    """A request being answered. Its times are monotonic, in seconds; those of tokens in nanoseconds."""
+    """A request being answered. Its times are monotonic, in seconds; those of tokens in nanoseconds.
+
+    The reply's schedule begins at `started`: when the request was `received`, or later when it had to
+    wait. `due` is when the last piece was to go out, 0.0 until it did.
+    """
 
     __slots__ = (
         "_receive",
         "_send",
         "behaviour",
         "connection",
+        "due",
+        "entered",
         "headers",
         "is_anthropic",
         "method",
@@ -72,6 +78,8 @@ class Exchange:
         "received",
         "request_id",
         "sent",
+        "slowness",
+        "started",
         "visit",
     )
 
@@ -85,7 +93,10 @@ class Exchange:
         self.headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         self.is_anthropic = self.path.startswith("/v1/messages") or "anthropic-version" in self.headers
         self.connection: Connection = scope["state"]["connection"]
-        self.received = self.connection.begun
+        self.received = self.started = self.connection.begun
+        self.due = 0.0
+        self.entered = False
+        self.slowness: Callable[[], float] | None = None
         self.visit: Visit | None = None
         self.sent = 0  # output tokens
         self._receive = receive
@@ -114,7 +125,12 @@ class Exchange:
 
     async def whole(self, headers: Headers, body: bytes, plan: Plan, rng: random.Random) -> None:
         """Send an unstreamed reply when its last token is due. Raises ClientGone."""
-        await until(self.received + max(due_times(self.behaviour, plan.weights, rng), default=0.0))
+        due = 0.0
+        for due in self._due_times(plan, rng):
+            if self.slowness is not None:  # what each gap is depends on who else is served by then
+                await until(self.started + due)
+        await until(self.started + due)
+        self.due = self.started + due
         if self.behaviour.cut >= 0:
             await self._start(200, [_JSON, (b"content-length", b"%d" % len(body)), *headers])
             await self._more(body[: len(body) // 2])
@@ -129,14 +145,14 @@ class Exchange:
         await self._start(200, [*_SSE, *headers])
         await self._more(frames.opening)
         times: list[int] = []
-        send, clock, received = self._send, time.monotonic_ns, self.received
+        send, clock, started = self._send, time.monotonic_ns, self.started
         is_closing = self.connection.transport.is_closing
         cut, error_after = behaviour.cut, behaviour.error_after
-        late = 0
-        for weight, due in zip(plan.weights, due_times(behaviour, plan.weights, rng), strict=True):
+        late, due = 0, 0.0
+        for weight, due in zip(plan.weights, self._due_times(plan, rng), strict=True):
             if 0 <= cut <= self.sent or 0 <= error_after <= self.sent:
                 break
-            if not await until(received + due):
+            if not await until(started + due):
                 late += 1
                 if late % _BREATH == 0:
                     await asyncio.sleep(0)
@@ -154,9 +170,11 @@ class Exchange:
             self._visit.failed("event")
             await self._end(frames.error(_STREAM_FAILURE))
         elif not behaviour.done:
+            self.due = started + due
             self._visit.aborted("done=no", self.sent)
             await self._end(b"")
         else:
+            self.due = started + due
             closing = frames.closing()
             await self.settle(plan.usage, len(plan.answer.calls), times)
             await self._end(closing)
@@ -180,6 +198,11 @@ class Exchange:
             token_times_ns=times,
             started_ns=started,
         )
+
+    def _due_times(self, plan: Plan, rng: random.Random) -> Iterator[float]:
+        if self.slowness is None:
+            return due_times(self.behaviour, plan.weights, rng)
+        return slowed_times(self.behaviour, plan.weights, rng, self.slowness)
 
     @property
     def _visit(self) -> Visit:

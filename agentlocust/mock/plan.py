@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from agentlocust.dialects.answers import Answer, FunctionCall
 from agentlocust.mock.asks import Ask, clean
-from agentlocust.mock.behaviour import MAX_TOKENS, Behaviour
+from agentlocust.mock.behaviour import Behaviour
+from agentlocust.mock.readers import MAX_TOKENS
 from agentlocust.mock.schema import value_for
 from agentlocust.mock.words import WORDS, split_json, split_text
 from agentlocust.usage import Usage
@@ -69,8 +70,7 @@ def make_plan(ask: Ask, behaviour: Behaviour, model: str, created: int, rng: ran
     elif behaviour.echo == "prompt" and ask.last_user.strip():
         text = split_text(ask.last_user)
     else:
-        drawn = behaviour.tokens.draw_int(rng)
-        text = _words(drawn if behaviour.tokens.constant else max(1, drawn), rng)
+        text = _words(_text_tokens(ask, behaviour, len(reasoning), rng), rng)
 
     wanted = len(reasoning) + len(text) + sum(len(call.pieces) for call in calls)
     output = min(wanted, ask.limit or wanted)
@@ -101,6 +101,13 @@ def _calls_tools(ask: Ask, behaviour: Behaviour) -> bool:
     if ask.choice in ("required", "named"):
         return True
     return behaviour.tools == "always" or (behaviour.tools == "auto" and not ask.answered)
+
+
+def _text_tokens(ask: Ask, behaviour: Behaviour, reasoning: int, rng: random.Random) -> int:
+    if behaviour.fill and ask.limit:
+        return ask.limit - reasoning
+    drawn = behaviour.tokens.draw_int(rng)
+    return drawn if behaviour.tokens.constant else max(1, drawn)
 
 
 def _reasoning_tokens(ask: Ask, behaviour: Behaviour, rng: random.Random) -> int:

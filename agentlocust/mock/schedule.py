@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from agentlocust.mock.behaviour import Behaviour
 
@@ -24,6 +24,18 @@ def due_times(behaviour: Behaviour, weights: Sequence[int], rng: random.Random) 
         gaps = weight - 1 if first else weight
         due += gaps * pace if pace is not None else sum(itl.draw(rng) for _ in range(gaps))
         first = False
+        yield due
+
+
+def slowed_times(
+    behaviour: Behaviour, weights: Sequence[int], rng: random.Random, slowness: Callable[[], float]
+) -> Iterator[float]:
+    """As `due_times`, each gap as many times longer as `slowness` says when its piece is drawn."""
+    due = before = 0.0
+    first = True
+    for plain in due_times(behaviour, weights, rng):
+        due += plain - before if first else (plain - before) * slowness()
+        before, first = plain, False
         yield due
 
 

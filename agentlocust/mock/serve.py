@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import select
 import signal
 import socket
 import sys
@@ -51,7 +52,11 @@ def serve(host: str, port: int, spec: str, seed: int, instance: str, *, with_par
 
     Prints one line with the address when it listens. Raises ConfigError for a bad spec or address.
     """
-    app = MockApp(parse_spec(spec), seed, instance)
+
+    def is_ending() -> bool:
+        return server.should_exit or (with_parent and _has_ended(0))
+
+    app = MockApp(parse_spec(spec), seed, instance, is_ending)
     listener = _listen(host, port)
     logging.getLogger("uvicorn").setLevel(logging.CRITICAL + 1)  # a cut stream is no news here
     config = uvicorn.Config(
@@ -67,8 +72,9 @@ def serve(host: str, port: int, spec: str, seed: int, instance: str, *, with_par
         timeout_keep_alive=KEEP_ALIVE,
         timeout_graceful_shutdown=0,
     )
+    server = _Server(config)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_run(_Server(config), listener, with_parent))
+        runner.run(_run(server, listener, with_parent))
 
 
 async def _run(server: _Server, listener: socket.socket, with_parent: bool) -> None:
@@ -92,6 +98,13 @@ def _end_of_stdin(server: _Server) -> None:
     if not os.read(0, 4096):
         asyncio.get_running_loop().remove_reader(0)
         server.stop()
+
+
+def _has_ended(stdin: int) -> bool:
+    """Whether the parent let go of our stdin; it never writes to it."""
+    with contextlib.suppress(OSError, ValueError):
+        return bool(select.select([stdin], [], [], 0)[0])
+    return False
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -74,6 +74,19 @@ class Visit:
             self._books.aborted_by[why] += 1
             self._books.aborted_output += output_tokens
 
+    def waited(self, wait_ns: int) -> None:
+        """A slot was got, after so long in the line."""
+        books = self._books
+        if self._epoch == books.epoch:
+            books.waits += 1
+            books.wait_sum_ns += wait_ns
+            books.wait_max_ns = max(books.wait_max_ns, wait_ns)
+
+    def refused(self, why: str) -> None:
+        """It was not let in: `rate` or `queue`. Its end is still to be told."""
+        if self._epoch == self._books.epoch:
+            self._books.refused_by[why] += 1
+
 
 class Truth:
     """All that the mock counts since its start or last reset."""
@@ -81,6 +94,7 @@ class Truth:
     def __init__(self, instance: str) -> None:
         self.instance = instance
         self.now = 0
+        self.queued = 0
         self.epoch = 0
         self.reset()
 
@@ -88,6 +102,9 @@ class Truth:
         """Forget all counts; visits that are open now will not be counted when they end."""
         self.epoch += 1
         self.most = self.now
+        self.most_queued = self.queued
+        self.waits = self.wait_sum_ns = self.wait_max_ns = 0
+        self.refused_by: Counter[str] = Counter(rate=0, queue=0)
         self.routes: dict[str, Counter[str]] = {}
         self.tokens: Counter[str] = Counter(input=0, cache_read=0, cache_write=0, output=0, reasoning=0)
         self.aborted_output = 0
@@ -109,6 +126,11 @@ class Truth:
             else:
                 self.marks_dropped += 1
         return Visit(self, route, self.epoch)
+
+    def queue_is(self, length: int) -> None:
+        """So many requests wait for a slot now."""
+        self.queued = length
+        self.most_queued = max(self.most_queued, length)
 
     def completed_usage(self, usage: Usage | None, tool_calls: int) -> None:
         """Add the tokens and tool calls of a completed reply."""
@@ -134,6 +156,9 @@ class Truth:
             "aborted_tokens": {"output": self.aborted_output},
             "tool_calls": self.tool_calls,
             "concurrent": {"now": self.now, "max": self.most},
+            "queue": {"now": self.queued, "max": self.most_queued},
+            "waits": {"count": self.waits, "sum_ns": self.wait_sum_ns, "max_ns": self.wait_max_ns},
+            "refused": dict(self.refused_by),
             "ttft_s": _stats(self.ttft),
             "itl_s": _stats(self.itl),
             "duration_s": _stats(self.duration),

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentlocust.errors import ConfigError
-from agentlocust.mock.behaviour import Behaviour, overlaid, parse_spec, split_model, status_named
+from agentlocust.mock.behaviour import Behaviour, overlaid, parse_spec, split_model
 from agentlocust.mock.distributions import Distribution, parse_distribution, seconds
+from agentlocust.mock.readers import status_named
 
 
 def test_an_empty_spec_is_the_default_behaviour() -> None:

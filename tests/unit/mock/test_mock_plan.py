@@ -134,3 +134,11 @@ def test_no_tokens_is_an_empty_reply() -> None:
     """tokens=0 gives nothing; a distribution that draws 0 gives one token."""
     assert a_plan("tokens=0").answer.text == ()
     assert len(a_plan("tokens=uniform(0,0.1)").answer.text) == 1
+
+
+@given(st.integers(1, 300), st.integers(0, 50))
+def test_a_filled_reply_is_as_long_as_it_may_be(limit: int, reasoning: int) -> None:
+    """fill=yes makes max_tokens the length; without a limit the reply is `tokens` long."""
+    spec = f"fill=yes,tokens=5,reasoning_tokens={reasoning}"
+    assert a_plan(spec, limit=limit).usage.output == limit
+    assert a_plan(spec, limit=0).usage.output == 5 + reasoning

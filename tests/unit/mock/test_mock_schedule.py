@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentlocust.mock.behaviour import parse_spec
-from agentlocust.mock.schedule import due_times, until
+from agentlocust.mock.schedule import due_times, slowed_times, until
 
 
 @given(st.lists(st.integers(1, 5), min_size=1, max_size=20))
@@ -42,3 +42,10 @@ def test_nothing_is_sent_before_it_is_due() -> None:
     assert slept is True
     assert again is False
     assert over >= 0
+
+
+def test_crowded_gaps_grow_as_the_crowd_does() -> None:
+    """Each gap is longer by what is the case when it is drawn; ttft is as ever."""
+    crowd = iter([1.0, 2.0, 2.0, 1.5])
+    found = list(slowed_times(parse_spec("ttft=1s,itl=100ms"), [1] * 5, random.Random(1), lambda: next(crowd)))
+    assert found == pytest.approx([1.0, 1.1, 1.3, 1.5, 1.65])

@@ -60,3 +60,35 @@ def test_marks_are_bounded() -> None:
         truth.visit("r", f"m{number}").completed()
     assert len(truth.report()["marks"]) == MAX_MARKS
     assert truth.report()["marks_dropped"] == 5
+
+
+def test_who_waited_and_who_was_refused_is_told() -> None:
+    """Waits add up, the line's longest is kept, a refusal is a failure of its own kind."""
+    truth = Truth("x")
+    for length in (1, 2, 1, 0):
+        truth.queue_is(length)
+    truth.visit("r").waited(3)
+    truth.visit("r").waited(5)
+    refused = truth.visit("r")
+    refused.refused("queue")
+    refused.failed("429")
+    report = truth.report()
+    assert report["queue"] == {"now": 0, "max": 2}
+    assert report["waits"] == {"count": 2, "sum_ns": 8, "max_ns": 5}
+    assert report["refused"] == {"rate": 0, "queue": 1}
+    assert report["failed_by"] == {"429": 1}
+
+
+def test_a_reset_forgets_waits_but_not_who_waits() -> None:
+    """The line is as long as it is; a wait from before is not counted after."""
+    truth = Truth("x")
+    truth.queue_is(3)
+    truth.queue_is(1)
+    early = truth.visit("r")
+    truth.reset()
+    early.waited(7)
+    early.refused("rate")
+    report = truth.report()
+    assert report["queue"] == {"now": 1, "max": 1}
+    assert report["waits"] == {"count": 0, "sum_ns": 0, "max_ns": 0}
+    assert report["refused"] == {"rate": 0, "queue": 0}
