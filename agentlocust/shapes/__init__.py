@@ -1,0 +1,1 @@
+"""Load over time: shapes, arrivals, and what the load found out."""
