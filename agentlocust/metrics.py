@@ -13,6 +13,7 @@ class Unit(StrEnum):
     USD = "$"
     TOKENS = "tokens"
     COUNT = "count"
+    BYTES = "bytes"
     RATIO = "ratio"
     PER_SECOND = "/s"
     NUMBER = "number"  # a user's own metric
@@ -24,6 +25,7 @@ SCALE = {
     Unit.USD: 10**12,
     Unit.TOKENS: 1,
     Unit.COUNT: 1,
+    Unit.BYTES: 1,
     Unit.NUMBER: 10**9,
 }
 
@@ -35,15 +37,23 @@ class Shape(StrEnum):
     COUNTER = "counter"  # sum, rate
     RATIO = "ratio"  # a value of its own: `error_rate < 1%`
     THROUGHPUT = "throughput"  # a value of its own, per second
+    COURSE = "course"  # readings over time: pN, mean, min, max, growth
+    FINDING = "finding"  # a value of its own, that a `--shape` found
 
 
 class Kind(StrEnum):
-    """What a ledger row is about; `METRIC` rows hold users' own metrics."""
+    """What a metric is made of: the ledger's rows of that kind, or (`MONITOR`, `SHAPE`) a part of the Summary.
+
+    `METRIC` rows hold users' own metrics, `ARRIVAL` rows the starts of an open loop by User class.
+    """
 
     LLM = "LLM"
     AGENT = "AGENT"
     TOOL = "TOOL"
     METRIC = "METRIC"
+    ARRIVAL = "ARRIVAL"
+    MONITOR = "MONITOR"
+    SHAPE = "SHAPE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +73,14 @@ def _distribution(name: str, unit: Unit, kind: Kind, meaning: str) -> Metric:
 
 def _counter(name: str, unit: Unit, kind: Kind | None, meaning: str) -> Metric:
     return Metric(name, Shape.COUNTER, unit, kind, meaning)
+
+
+def _course(name: str, unit: Unit, meaning: str) -> Metric:
+    return Metric(name, Shape.COURSE, unit, Kind.MONITOR, meaning)
+
+
+def _finding(name: str, unit: Unit, meaning: str) -> Metric:
+    return Metric(name, Shape.FINDING, unit, Kind.SHAPE, meaning)
 
 
 _ALL = (
@@ -111,18 +129,53 @@ _ALL = (
     Metric("tool_error_rate", Shape.RATIO, Unit.RATIO, Kind.TOOL, "failed / (completed + failed) tool calls"),
     Metric("throughput", Shape.THROUGHPUT, Unit.PER_SECOND, Kind.LLM, "successful calls per second"),
     Metric("goodput", Shape.THROUGHPUT, Unit.PER_SECOND, Kind.LLM, "calls per second that meet every stated SLO"),
+    _distribution("schedule_lag", Unit.SECONDS, Kind.ARRIVAL, "open loop: intended start to actual start"),
+    _counter("arrivals", Unit.COUNT, Kind.ARRIVAL, "open loop: intended starts"),
+    _counter("arrivals_late", Unit.COUNT, Kind.ARRIVAL, "open loop: intended starts that found no free user"),
+    _course("memory", Unit.BYTES, "resident memory of what is watched, all targets together"),
+    _course("cpu", Unit.RATIO, "CPU of what is watched, all targets together: 100% is one core"),
+    _course("fds", Unit.COUNT, "open file descriptors of what is watched, all targets together"),
+    _course("threads", Unit.COUNT, "threads of what is watched, all targets together"),
+    _course("connections", Unit.COUNT, "open sockets of what is watched, all targets together"),
+    _course("generator_memory", Unit.BYTES, "resident memory of the Locust processes, all together"),
+    _course("generator_cpu", Unit.RATIO, "CPU of the busiest Locust process: 100% is one core"),
+    _finding("recovery_time", Unit.SECONDS, "`--shape spike`: end of the spike until latency is back near baseline"),
+    _finding("capacity", Unit.COUNT, "`--shape capacity`: the most users that meet the SLA"),
+    _finding("capacity_rate", Unit.PER_SECOND, "`--shape capacity`: the highest rate that meets the SLA"),
+    _finding("breaking_point", Unit.COUNT, "`--shape stress`: users at which the target broke"),
+    _finding("breaking_rate", Unit.PER_SECOND, "`--shape stress`: rate at which the target broke"),
 )
 
-# The aggregates that a check can take of each shape. `pN` is any percentile, such as p99.9; `rate` is the
+# The aggregates that a check can take of every metric of a shape. `pN` is any percentile, such as p99.9; `rate` is the
 # sum over the seconds it took.
 AGGREGATES: dict[Shape, tuple[str, ...]] = {
     Shape.DISTRIBUTION: ("pN", "mean", "min", "max", "sum", "count", "rate"),
     Shape.COUNTER: ("sum", "rate"),
     Shape.RATIO: (),
     Shape.THROUGHPUT: (),
+    Shape.COURSE: ("pN", "mean", "min", "max", "growth"),
+    Shape.FINDING: (),
 }
 
+# Of these the Summary's series tells the course of the whole test, so they have a `growth` too.
+_GROWING = frozenset({"latency", "ttft", "tpot", "error_rate"})
+
 CATALOGUE: dict[str, Metric] = {metric.name: metric for metric in _ALL}
+
+
+def aggregates_of(metric: Metric) -> tuple[str, ...]:
+    """The aggregates that a check can take of a metric.
+
+    `growth` is a ratio: what the fitted line (see `trend.py`) gained from start to end, as a share of
+    its start; of `error_rate`, which may start at 0, the difference itself.
+    """
+    known = AGGREGATES[metric.shape]
+    return (*known, "growth") if metric.name in _GROWING and metric.kind is Kind.LLM else known
+
+
+def stands_alone(metric: Metric) -> bool:
+    """True for a metric that is a number without an aggregate: `error_rate < 1%`."""
+    return not AGGREGATES[metric.shape]
 
 
 def own_metric(name: str) -> Metric:
@@ -134,7 +187,9 @@ def catalogue_markdown() -> str:
     """The catalogue as the Markdown table that the documentation shows."""
     lines = ["| metric | of | aggregates | unit | meaning |", "|---|---|---|---|---|"]
     for metric in CATALOGUE.values():
-        aggregates = ", ".join(AGGREGATES[metric.shape]) or "none: stands alone"
+        aggregates = ", ".join(aggregates_of(metric))
+        if stands_alone(metric):
+            aggregates = f"none: stands alone; {aggregates}" if aggregates else "none: stands alone"
         lines.append(
             f"| `{metric.name}` | {metric.kind or 'the test'} | {aggregates} | {metric.unit} | {metric.meaning} |"
         )

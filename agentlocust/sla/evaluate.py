@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from math import ceil
 
 from agentlocust.metrics import SCALE, Kind, Shape, Unit
 from agentlocust.records import WARMUP_PHASE
 from agentlocust.sketch import Sketch
 from agentlocust.sla.expression import Check, parse_check
 from agentlocust.sla.load import DEFAULT_ERROR_RATE
-from agentlocust.summary.model import CheckResult, OwnMetric, Row, Summary
+from agentlocust.summary import courses
+from agentlocust.summary.model import Arrivals, CheckResult, OwnMetric, Row, Summary
+from agentlocust.trend import LEAST_POINTS, trend
 from agentlocust.units import PICOUSD, picousd_of, show_percent
 
 _COUNTERS: dict[str, Callable[[Row], int]] = {
@@ -31,6 +34,18 @@ _COUNTERS: dict[str, Callable[[Row], int]] = {
     "tools_failed": lambda row: row.failed,
     "runs": lambda row: row.count,
     "runs_failed": lambda row: row.failed,
+}
+_ARRIVALS: dict[str, Callable[[Arrivals], int]] = {
+    "arrivals": lambda row: row.offered,
+    "arrivals_late": lambda row: row.late,
+}
+# What a finding's check says when the shape looked in vain, and which shape looks for it.
+_NOT_FOUND = {
+    "recovery_time": ("not recovered", "spike"),
+    "capacity": ("no load met the SLA", "capacity"),
+    "capacity_rate": ("no load met the SLA", "capacity"),
+    "breaking_point": ("it did not break", "stress"),
+    "breaking_rate": ("it did not break", "stress"),
 }
 _COSTS = frozenset({"cost", "call_cost", "run_cost"})
 # Tried in turn by the default check on errors: a test of agents alone has no calls to look at.
@@ -127,6 +142,14 @@ def _observe(check: Check, summary: Summary) -> _Observed:
     metric = check.metric
     if metric.kind is None:
         return _whole_test(check, summary)
+    if metric.kind is Kind.SHAPE:
+        return _finding(check, summary)
+    if metric.kind is Kind.MONITOR:
+        return _reading(check, summary)
+    if check.aggregate == "growth":
+        return _growth(check, *_course(check, summary))
+    if metric.kind is Kind.ARRIVAL:
+        return _arrivals(check, summary)
     if metric.kind is Kind.METRIC:
         own = [found for found in summary.metrics if found.metric == metric.name and _matches(check, found)]
         return _distribution(check, [found.sketch for found in own], _seconds(check, summary))
@@ -182,12 +205,77 @@ def _distribution(check: Check, encoded: Sequence[Sequence[int]], seconds: float
     return _rated(check, aggregates[check.aggregate](), merged.count, seconds)
 
 
-def _matches(check: Check, row: Row | OwnMetric) -> bool:
+def _arrivals(check: Check, summary: Summary) -> _Observed:
+    rows = [row for row in summary.arrivals if _matches(check, row)]
+    seconds = _seconds(check, summary)
+    if check.metric.shape is Shape.DISTRIBUTION:
+        return _distribution(check, [row.sketch for row in rows if row.sketch], seconds)
+    offered = sum(row.offered for row in rows)
+    return _rated(check, float(sum(_ARRIVALS[check.metric.name](row) for row in rows)), offered, seconds)
+
+
+def _finding(check: Check, summary: Summary) -> _Observed:
+    """What the test's shape found: a single number, so it is all the samples there can be."""
+    name = check.metric.name
+    in_vain, shape = _NOT_FOUND[name]
+    metrics = summary.shape.metrics if summary.shape is not None else {}
+    if name not in metrics:
+        other = next((known for known in metrics if _NOT_FOUND.get(known, ("", ""))[1] == shape), "")
+        return _Observed(None, 0, f"this test has {other} instead" if other else f"no --shape {shape} in this test")
+    number = metrics[name]
+    return _Observed(number, check.min_samples, "" if number is not None else in_vain)
+
+
+def _course(check: Check, summary: Summary) -> tuple[courses.Course, list[float]]:
+    spans = courses.spans_of(summary, dict(check.filters).get("phase"))
+    return courses.course_of(courses.points_within(summary, spans), check.metric.name)
+
+
+def _growth(check: Check, course: courses.Course, weights: Sequence[float] | None = None) -> _Observed:
+    found = trend(course, weights)
+    if found is None:
+        # Nothing is known yet, so that it ends no test.
+        return _Observed(None, 0, f"{len(course)} points in time, a trend needs {LEAST_POINTS}" if course else "")
+    # A rate of errors may begin at 0: its growth is the difference.
+    number = found.end - found.start if check.metric.name == "error_rate" else found.growth
+    return _Observed(number, len(course), "" if number is not None else "it began at nothing, so it has no growth")
+
+
+def _reading(check: Check, summary: Summary) -> _Observed:
+    """What the monitor read of the targets together, of one subject, or of the generator's processes."""
+    name, filters = check.metric.name, dict(check.filters)
+    figure = name.removeprefix("generator_")
+    of_generator = figure != name
+    labels = courses.subjects(summary, courses.GENERATOR if of_generator else courses.TARGET)
+    if not of_generator and not labels:
+        return _Observed(None, 0, "nothing was watched: give --watch")
+    wanted = filters.get("subject")
+    if wanted is not None:
+        labels = [label for label in labels if wanted in (label, label.partition(":")[2])]
+    spans = courses.spans_of(summary, filters.get("phase"))
+    extreme: dict[str, courses.Extreme] = {"max": "high", "min": "low"}
+    read = [courses.reading(summary, label, figure, spans, extreme.get(check.aggregate)) for label in labels]
+    course = courses.together(read, max if name == "generator_cpu" else sum)
+    if check.aggregate == "growth":
+        return _growth(check, course)
+    if not course:
+        return _Observed(None, 0)
+    values = sorted(value for _, value in course)
+    if check.percentile is not None:
+        number = values[ceil(round(check.percentile / 100 * len(values), 9)) - 1]
+    else:
+        number = {"min": values[0], "max": values[-1], "mean": sum(values) / len(values)}[check.aggregate]
+    # The monitor reads CPU in thousandths of a core.
+    return _Observed(number / 1000 if figure == "cpu" else number, len(values))
+
+
+def _matches(check: Check, row: Row | OwnMetric | Arrivals) -> bool:
     wanted = dict(check.filters)
     if row.phase == WARMUP_PHASE and wanted.get("phase") != WARMUP_PHASE:
         return False
     own = {"name": row.name, "phase": row.phase, "model": getattr(row, "model", "")}
-    return all((own[key] if key in own else row.labels.get(key)) == value for key, value in check.filters)
+    labels: dict[str, str] = getattr(row, "labels", {})
+    return all((own[key] if key in own else labels.get(key)) == value for key, value in check.filters)
 
 
 def _seconds(check: Check, summary: Summary) -> float:

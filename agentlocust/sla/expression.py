@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from agentlocust import units
 from agentlocust.config import did_you_mean
 from agentlocust.errors import ConfigError
-from agentlocust.metrics import AGGREGATES, CATALOGUE, Kind, Metric, Shape, Unit, own_metric
+from agentlocust.metrics import CATALOGUE, Kind, Metric, Shape, Unit, aggregates_of, own_metric, stands_alone
+from agentlocust.sizes import parse_size, show_size
 
 MAX_LENGTH = 500
 
@@ -57,13 +58,13 @@ class Check:
 
     @property
     def unit(self) -> Unit:
-        """What the observed number is in: `count` counts whatever the metric measures."""
-        return Unit.COUNT if self.aggregate == "count" else self.metric.unit
+        """What the observed number is in: `count` counts whatever the metric measures, `growth` is a share."""
+        return _unit(self.metric, self.aggregate)
 
     @property
     def per_second(self) -> bool:
         """True for a rate and for what is one by itself."""
-        return self.aggregate == "rate" or self.metric.shape is Shape.THROUGHPUT
+        return _per_second(self.metric, self.aggregate)
 
     def holds(self, observed: float) -> bool:
         """True when `observed` keeps to the limit; never for nan."""
@@ -77,6 +78,8 @@ class Check:
             text = units.show_seconds(number)
         elif self.unit is Unit.USD:
             text = units.show_usd(number)
+        elif self.unit is Unit.BYTES:
+            text = show_size(number)
         else:
             text = units.show_count(number)
         return f"{text}/s" if self.per_second else text
@@ -120,12 +123,12 @@ class _Parser:
             percentile = self._aggregate(aggregate, start, metric)
         else:
             aggregate, metric = "", self._metric(word, start)
-            if AGGREGATES[metric.shape]:
-                first = AGGREGATES[metric.shape][0].replace("N", "95")
+            if not stands_alone(metric):
+                first = aggregates_of(metric)[0].replace("N", "95")
                 raise self._error(
                     f"{metric.name} needs an aggregate: {_listed(metric)}", start, word, f"write {first}({metric.name})"
                 )
-        filters = self._filters(metric)
+        filters = self._filters(metric, aggregate)
         op = self._operator()
         limit = self._limit(metric, aggregate)
         return Check(self._text, metric, aggregate, op, limit, percentile, filters, default=default)
@@ -144,8 +147,8 @@ class _Parser:
 
     def _aggregate(self, word: str, at: int, metric: Metric) -> float | None:
         """The percentile that `word` stands for, if any, once it is known to suit the metric."""
-        known = AGGREGATES[metric.shape]
-        if not known:
+        known = aggregates_of(metric)
+        if stands_alone(metric) and word not in known:
             raise self._error(f"{metric.name} takes no aggregate", at, word, f"write {metric.name} alone")
         found = _PERCENTILE.match(word)
         if found is not None and "pN" in known:
@@ -158,7 +161,7 @@ class _Parser:
         hint = did_you_mean(word, [name.replace("N", "95") for name in known])
         raise self._error(f"{metric.name} has no aggregate {word!r}; it has {_listed(metric)}", at, word, hint)
 
-    def _filters(self, metric: Metric) -> tuple[tuple[str, str], ...]:
+    def _filters(self, metric: Metric, aggregate: str) -> tuple[tuple[str, str], ...]:
         start = self._skip()
         if not self._take("{"):
             return ()
@@ -176,8 +179,12 @@ class _Parser:
             key = found[1]
             if key in filters:
                 raise self._error(f"label {key!r} twice", here, key)
-            if metric.kind is None:
+            if metric.kind is None or metric.shape is Shape.FINDING:
                 raise self._error(f"{metric.name} is counted for the whole test and has no labels", start)
+            allowed = _labels_of(metric, aggregate)
+            if allowed and key not in allowed:
+                shown = f"{aggregate}({metric.name})" if aggregate == "growth" else metric.name
+                raise self._error(f"{shown} has no {key}", here, key, f"filter by {' or '.join(allowed)}")
             if key == "model" and metric.kind is not Kind.LLM:
                 raise self._error(
                     f"{metric.name} has no model", here, key, "filter by name, phase or a label of your own"
@@ -205,10 +212,8 @@ class _Parser:
         raw = self._text[start:]
         if not raw:
             raise self._error("expected a number", start)
-        per_second = aggregate == "rate" or metric.shape is Shape.THROUGHPUT
-        unit = Unit.COUNT if aggregate == "count" else metric.unit
         try:
-            return _number(raw, unit, per_second=per_second)
+            return _number(raw, _unit(metric, aggregate), per_second=_per_second(metric, aggregate))
         except ConfigError as error:
             raise self._error(error.what, start, raw, error.hint) from error
 
@@ -244,6 +249,8 @@ def _number(raw: str, unit: Unit, *, per_second: bool) -> float:
     if not per_second:
         if unit is Unit.SECONDS:
             return units.parse_duration(raw)
+        if unit is Unit.BYTES:
+            return parse_size(raw)
         return units.parse_money(raw) / units.PICOUSD if unit is Unit.USD else units.parse_number(raw)
     amount, slash, per = raw.rpartition("/")
     example = "$2/h" if unit is Unit.USD else "20/s or 100/min"
@@ -253,5 +260,22 @@ def _number(raw: str, unit: Unit, *, per_second: bool) -> float:
     return _number(amount.strip(), base, per_second=False) * units.parse_rate(f"1/{per.strip()}")
 
 
+def _unit(metric: Metric, aggregate: str) -> Unit:
+    return {"count": Unit.COUNT, "growth": Unit.RATIO}.get(aggregate, metric.unit)
+
+
+def _per_second(metric: Metric, aggregate: str) -> bool:
+    return aggregate == "rate" or (metric.unit is Unit.PER_SECOND and aggregate != "growth")
+
+
+def _labels_of(metric: Metric, aggregate: str) -> tuple[str, ...]:
+    """The only labels that a metric is kept by; none where users' own count as well."""
+    if metric.kind is Kind.MONITOR:
+        return ("subject", "phase")
+    if metric.kind is Kind.ARRIVAL:
+        return ("name", "phase")
+    return ("phase",) if aggregate == "growth" else ()
+
+
 def _listed(metric: Metric) -> str:
-    return ", ".join(AGGREGATES[metric.shape])
+    return ", ".join(aggregates_of(metric))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -9,8 +10,10 @@ import pytest
 from agentlocust.failures import Failure, FailureKind
 from agentlocust.ledger import Ledger
 from agentlocust.records import WARMUP_PHASE, AgentRun, Call, ToolCall
+from agentlocust.sketch import Sketch
 from agentlocust.sla import due, evaluate, load_checks, parse_check
 from agentlocust.summary import CheckResult, Phase, Summary, TestFacts, build_summary, dump_summary, parse_summary
+from agentlocust.summary.model import Arrivals, Point, ShapeModel
 from agentlocust.usage import Usage
 
 PHASES = [Phase(WARMUP_PHASE, 0, 20), Phase("main", 20, 120)]
@@ -201,3 +204,140 @@ def test_an_aborting_check_is_due_when_it_is_violated() -> None:
     assert due(checks, a_summary(full()), 29.0) == []
     assert [result.check for result in due(checks, a_summary(full()), 30.0)] == ["error_rate < 1%"]
     assert due(checks, a_summary(Ledger()), 30.0) == []
+
+
+def over_time(**fields: Any) -> Summary:
+    """The usual test with a series, a monitor, arrivals or a shape."""
+    return parse_summary(dump_summary(a_summary(full()).model_copy(update=fields)))
+
+
+def climbing(start: float, end: float, seconds: range = range(120)) -> list[list[float]]:
+    return [[t, start + (end - start) * t / 119] for t in seconds]
+
+
+MONITOR = {
+    "subjects": {
+        "target:8000": {
+            "memory": {"points": climbing(1e8, 2e8), "high": [3e8] * 120},
+            "cpu": {"points": [[t, 500 + t] for t in range(120)]},
+            "fds": {"points": climbing(10, 10)},
+        },
+        "target:db": {"memory": {"points": climbing(1e8, 1e8)}},
+        "generator:a": {"memory": {"points": climbing(5e7, 5e7)}, "cpu": {"points": climbing(300, 300)}},
+        "generator:b": {"memory": {"points": climbing(5e7, 5e7)}, "cpu": {"points": climbing(700, 700)}},
+        "machine": {"memory": {"points": climbing(9e9, 9e9)}},
+    }
+}
+
+
+@pytest.mark.parametrize(
+    ("text", "observed"),
+    [
+        ("max(memory){subject=target:8000} < 400MB", 3e8),
+        ("max(memory){subject=db} < 400MB", 1e8),
+        ("mean(memory) < 400MB", 2e8 + 1e8 * 69.5 / 119),
+        ("min(memory){phase=warm-up} < 400MB", 2e8),
+        ("growth(memory){subject=8000} < 90%", 0.714),
+        ("growth(memory) < 50%", 0.384),
+        ("growth(memory){subject=db} < 1%", 0.0),
+        ("p50(cpu) < 80%", 0.569),
+        ("max(fds) < 20", 10.0),
+        ("mean(generator_memory) < 200MB", 1e8),
+        ("max(generator_cpu) < 80%", 0.7),
+    ],
+)
+def test_a_check_sees_what_was_watched(text: str, observed: float) -> None:
+    """Targets together or one of them; the generator's processes by themselves; CPU in cores; warm-up left out."""
+    result = check(text, over_time(monitor=MONITOR))
+    assert (result.observed, result.ok) == (pytest.approx(observed, rel=0.01, abs=1e-9), True)
+
+
+@pytest.mark.parametrize(
+    ("text", "monitor", "reason"),
+    [
+        ("growth(memory) < 20%", {}, "nothing was watched: give --watch"),
+        ("max(cpu) < 20%", {"subjects": {"machine": {}, "generator:a": {}}}, "nothing was watched: give --watch"),
+        ("max(memory){subject=gone} < 1GB", MONITOR, "no samples"),
+        ("max(threads) < 5", MONITOR, "no samples"),
+        ("growth(threads) < 5%", MONITOR, "no samples"),
+        (
+            "growth(fds) < 5%",
+            {"subjects": {"target:a": {"fds": {"points": [[30, 1], [31, 1]]}}}},
+            "2 points in time, a trend needs 8",
+        ),
+        (
+            "growth(fds) < 5%",
+            {"subjects": {"target:a": {"fds": {"points": climbing(0, 0)}}}},
+            "it began at nothing, so it has no growth",
+        ),
+    ],
+)
+def test_nothing_watched_is_no_pass(text: str, monitor: dict[str, Any], reason: str) -> None:
+    """A check without data says what is missing, and ends no test."""
+    summary = over_time(monitor=monitor)
+    result = check(text, summary)
+    assert (result.ok, result.observed, result.reason) == (False, None, reason)
+    if result.samples == 0:
+        assert due([dataclasses.replace(parse_check(text), abort=True)], summary, 60.0) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "observed"),
+    [
+        ("growth(latency) < 100%", 0.82),
+        ("growth(ttft) < 1%", 0.0),
+        ("growth(error_rate) < 9%", 0.083),
+        ("growth(ttft){phase=main} < 1%", 0.0),
+    ],
+)
+def test_growth_is_of_the_line_through_the_series(text: str, observed: float) -> None:
+    """A share of its start; of the error rate, which may start at none, the difference itself."""
+    series = [
+        Point(t=t, calls=1000, failed=t, latency_p50=1 + t / 100 if t != 119 else 1e9, ttft_p50=0.2)
+        for t in range(20, 120)
+    ]
+    assert check(text, over_time(series=series)).observed == pytest.approx(observed, abs=0.02)
+    assert check(text, over_time(series=[])).reason == "no samples"
+
+
+def test_arrivals_are_seen_by_user_class() -> None:
+    """How late they began, how many were offered, how many found nobody free."""
+    lag = Sketch()
+    lag.extend([10**6] * 99 + [10**9])
+    rows = [
+        Arrivals(name="Support", phase="main", seconds=100, offered=110, started=100, late=10, sketch=lag.encode()),
+        Arrivals(name="Sales", phase="main", seconds=100, offered=10, started=0, late=10),
+        Arrivals(name="Support", phase=WARMUP_PHASE, seconds=20, offered=1000, started=1000, late=1000),
+    ]
+    summary = over_time(arrivals=rows)
+    assert check("p50(schedule_lag) < 2ms", summary).ok
+    assert check("max(schedule_lag) < 2ms", summary).observed == 1.0
+    assert check("sum(arrivals) == 120", summary).ok
+    assert check("rate(arrivals) > 1/s", summary).observed == 1.2
+    assert check("sum(arrivals_late){name=Support} <= 10", summary).ok
+    assert check("p50(schedule_lag){name=Sales} < 1s", summary).reason == "no samples"
+    assert check("sum(arrivals_late) <= 0", over_time()).reason == "no samples"
+
+
+@pytest.mark.parametrize(
+    ("text", "metrics", "ok", "reason"),
+    [
+        ("recovery_time < 10s", {"recovery_time": 4.0}, True, ""),
+        ("recovery_time < 3s", {"recovery_time": 4.0}, False, "33.3% over the limit"),
+        ("recovery_time < 10s", {"recovery_time": None}, False, "not recovered"),
+        ("recovery_time < 10s", {}, False, "no --shape spike in this test"),
+        ("recovery_time < 10s", None, False, "no --shape spike in this test"),
+        ("capacity >= 40", {"capacity": 42}, True, ""),
+        ("capacity >= 40", {"capacity_rate": 42}, False, "this test has capacity_rate instead"),
+        ("capacity_rate > 1/s", {"capacity_rate": None}, False, "no load met the SLA"),
+        ("breaking_point > 100", {"breaking_point": None}, False, "it did not break"),
+        ("breaking_rate > 100/s", {}, False, "no --shape stress in this test"),
+    ],
+)
+def test_what_a_shape_found_can_be_checked(
+    text: str, metrics: dict[str, float | None] | None, ok: bool, reason: str
+) -> None:
+    """A number; looked for in vain and never looked for are two reasons to fail."""
+    shape = None if metrics is None else ShapeModel(name="a", load="users", metrics=metrics)
+    result = check(text, over_time(shape=shape))
+    assert (result.ok, result.reason) == (ok, reason)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentlocust.errors import ConfigError
-from agentlocust.metrics import AGGREGATES, CATALOGUE, Unit
+from agentlocust.metrics import CATALOGUE, Unit, aggregates_of, stands_alone
 from agentlocust.sla import parse_check
 
 
@@ -33,6 +33,17 @@ from agentlocust.sla import parse_check
         ("goodput >= 600/min", "", "goodput", ">=", 10.0),
         ("max(docs_found) < 12", "max", "docs_found", "<", 12.0),
         ("min(docs_found) > -2", "min", "docs_found", ">", -2.0),
+        ("growth(memory) < 20%", "growth", "memory", "<", 0.2),
+        ("growth(ttft) <= 5%", "growth", "ttft", "<=", 0.05),
+        ("growth(error_rate) < 1%", "growth", "error_rate", "<", 0.01),
+        ("max(memory) < 1.5GB", "max", "memory", "<", 1.5e9),
+        ("p99(cpu) < 150%", "p99", "cpu", "<", 1.5),
+        ("max(fds) < 1k", "max", "fds", "<", 1000.0),
+        ("recovery_time < 10s", "", "recovery_time", "<", 10.0),
+        ("capacity >= 42", "", "capacity", ">=", 42.0),
+        ("capacity_rate > 600/min", "", "capacity_rate", ">", 10.0),
+        ("p99(schedule_lag) < 10ms", "p99", "schedule_lag", "<", 0.01),
+        ("sum(arrivals_late) == 0", "sum", "arrivals_late", "==", 0.0),
     ],
 )
 def test_a_check_is_read(text: str, aggregate: str, metric: str, op: str, limit: float) -> None:
@@ -58,7 +69,18 @@ def test_filters_are_read() -> None:
         ("p0(ttft) < 1s", "'p0' is not a percentile", "^^"),
         ("p101(ttft) < 1s", "'p101' is not a percentile", "^^^^"),
         ("pN(ttft) < 1s", "no aggregate 'pN'", "^^"),
-        ("growth(ttft) < 1%", "no aggregate 'growth'", "^^^^^^"),
+        ("growth(cost) < 1%", "no aggregate 'growth'", "^^^^^^"),
+        ("growth(ttft) < 1s", "not a percentage", "               ^^"),
+        ("growth(ttft){name=a} < 1%", r"growth\(ttft\) has no name.*filter by phase", "             ^^^^"),
+        ("growth(memory) < 5MB", "not a percentage", "                 ^^^"),
+        ("max(memory) < 500", "'500' has no unit.*write 500MB", "              ^^^"),
+        ("max(memory){name=a} < 1GB", "memory has no name.*filter by subject or phase", "            ^^^^"),
+        ("sum(memory) < 1GB", "it has pN, mean, min, max, growth", "^^^"),
+        ("memory < 1GB", r"memory needs an aggregate.*write p95\(memory\)", "^^^^^^"),
+        ("max(recovery_time) < 1s", "takes no aggregate.*write recovery_time alone", "^^^"),
+        ("recovery_time{phase=spike} < 1s", "for the whole test", "             ^"),
+        ("capacity_rate > 20", "not a rate.*20/s", "                ^^"),
+        ("p95(schedule_lag){model=a} < 1s", "schedule_lag has no model.*name or phase", "                  ^^^^^"),
         ("ttft < 1s", r"ttft needs an aggregate.*write p95\(ttft\)", "^^^^"),
         ("cost < $1", r"cost needs an aggregate.*write sum\(cost\)", "^^^^"),
         ("mean(error_rate) < 1%", "takes no aggregate.*write error_rate alone", "^^^^"),
@@ -110,15 +132,31 @@ def test_what_is_not_text_is_refused(text: object) -> None:
 
 def test_every_metric_can_be_checked_with_every_aggregate_it_has() -> None:
     """The catalogue holds no promise that the grammar cannot keep."""
-    limits = {Unit.SECONDS: "1s", Unit.USD: "$1", Unit.RATIO: "1%", Unit.PER_SECOND: "1/s"}
+    limits = {Unit.SECONDS: "1s", Unit.USD: "$1", Unit.RATIO: "1%", Unit.PER_SECOND: "1/s", Unit.BYTES: "1MB"}
     for metric in CATALOGUE.values():
         limit = limits.get(metric.unit, "1")
-        if not AGGREGATES[metric.shape]:
+        if stands_alone(metric):
             assert parse_check(f"{metric.name} < {limit}").limit
-        for aggregate in AGGREGATES[metric.shape]:
-            right = {"rate": f"{limit}/s", "count": "1"}.get(aggregate, limit)
+        for aggregate in aggregates_of(metric):
+            right = {"rate": f"{limit}/s", "count": "1", "growth": "1%"}.get(aggregate, limit)
             check = parse_check(f"{aggregate.replace('N', '99.9')}({metric.name}) < {right}")
             assert check.shown(check.limit)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("growth(memory) < 20%", "20.0%"),
+        ("max(memory) < 1.5GB", "1.50 GB"),
+        ("capacity_rate > 20/s", "20/s"),
+        ("recovery_time < 10s", "10.0 s"),
+        ("mean(cpu) < 150%", "150%"),
+    ],
+)
+def test_a_limit_is_shown_in_its_unit(text: str, shown: str) -> None:
+    """Growth is a share whatever grew, bytes are bytes."""
+    check = parse_check(text)
+    assert check.shown(check.limit) == shown
 
 
 PIECES = st.sampled_from(
@@ -133,6 +171,10 @@ PIECES = st.sampled_from(
         "{",
         "}",
         "name",
+        "growth",
+        "memory",
+        "capacity",
+        "MB",
         "=",
         ";",
         "<",

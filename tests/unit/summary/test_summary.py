@@ -151,7 +151,7 @@ def test_a_test_without_phases_is_one() -> None:
     assert [(p.name, p.end_s) for p in build_summary(Ledger(), facts()).phases] == [("main", 10.0)]
     phases = [Phase("spike", 2.0, 4.0, 9)]
     assert build_summary(Ledger(), facts(phases=phases)).phases[0].model_dump() == {
-        "name": "spike", "start_s": 2.0, "end_s": 4.0, "users": 9,
+        "name": "spike", "start_s": 2.0, "end_s": 4.0, "users": 9, "rate": None,
     }  # fmt: skip
 
 
