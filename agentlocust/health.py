@@ -38,7 +38,7 @@ _ORDER = list(Grade)
 class Second:
     """One process's second: nanoseconds of hub lag, thousandths of CPU, open sockets, bytes of memory.
 
-    `cpu` is of one core, `machine_cpu` and `steal` of the whole machine.
+    `cpu` is of one core, `machine_cpu` and `steal` of the whole machine. `fds` are file descriptors.
     """
 
     second: int
@@ -49,6 +49,8 @@ class Second:
     steal: int
     sockets: int
     rss: int
+    threads: int = 0
+    fds: int = 0
 
     @property
     def grade(self) -> Grade:
@@ -209,4 +211,6 @@ def _together(one: Second, other: Second) -> Second:
         max(one.steal, other.steal),
         one.sockets + other.sockets,
         one.rss + other.rss,
+        one.threads + other.threads,
+        one.fds + other.fds,
     )

@@ -10,6 +10,8 @@ import psutil
 
 from agentlocust.health import Second
 from agentlocust.monitor.lag import LagProbe
+from agentlocust.monitor.machine import shares
+from agentlocust.monitor.target import open_fds
 from agentlocust.sketch import Sketch
 from agentlocust.wire.clock import arrivals, keep_stamping
 from agentlocust.wire.connection import open_sockets
@@ -75,7 +77,7 @@ class GeneratorMonitor:
         now = time.monotonic()
         lag = self._probe.take()
         cpu, machine = _process_cpu(self._process), psutil.cpu_times()
-        busy, stolen = _machine_shares(self._machine, machine)
+        busy, stolen = shares(self._machine, machine)
         vitals = (
             round(lag.percentile(99)) if lag.count else 0,
             lag.max,
@@ -84,6 +86,8 @@ class GeneratorMonitor:
             stolen,
             open_sockets(),
             self._process.memory_info().rss,
+            self._process.num_threads(),
+            _fds(self._process),
         )
         end = max(round(now - self._begun), self._second + 1)
         self._seconds += [Second(second, *vitals) for second in range(self._second, end)]
@@ -96,11 +100,8 @@ def _process_cpu(process: psutil.Process) -> float:
     return float(times.user + times.system)
 
 
-def _machine_shares(before: Any, now: Any) -> tuple[int, int]:
-    """Thousandths of the machine's time that were busy, and that its host took."""
-    total = sum(now[:8]) - sum(before[:8])  # guest time is in user time already
-    if total <= 0:
-        return 0, 0
-    idle = now.idle - before.idle + getattr(now, "iowait", 0.0) - getattr(before, "iowait", 0.0)
-    steal = getattr(now, "steal", 0.0) - getattr(before, "steal", 0.0)
-    return round((total - idle) / total * 1000), round(steal / total * 1000)
+def _fds(process: psutil.Process) -> int:
+    try:
+        return open_fds(process)
+    except (psutil.Error, OSError):  # a sandbox may forbid it
+        return 0

@@ -108,4 +108,4 @@ def times(**fields: float) -> tuple[float, ...]:
 )
 def test_what_the_machine_did(now, shares):
     """Busy and stolen thousandths; waiting for a disk is idle, guests' time is in user's already."""
-    assert module._machine_shares(times(), times(**now)) == shares
+    assert module.shares(times(), times(**now)) == shares
