@@ -150,7 +150,9 @@ class Ledger:
         if call.bundled:
             row.count("bundled")
         if call.tpot is not None:
-            row.sketch("tpot").add(round(call.tpot * _NS))
+            tpot_ns = round(call.tpot * _NS)
+            row.sketch("tpot").add(tpot_ns)
+            point.sketch("tpot").add(tpot_ns)
 
     def _add_tokens(self, row: Row, point: Row, call: Call) -> None:
         usage = call.usage
@@ -210,6 +212,18 @@ class Ledger:
             row.count("unpriced")
         else:
             row.sketch("run_cost").add(run.cost_picousd)
+
+    def add_start(self, name: str, phase: str, lag_ns: int, second: int, *, late: bool) -> None:
+        """Record that a task of User class `name` began, `lag_ns` after it was to; `late`: no user was free for it."""
+        self._second(second).count("started")
+        row = self._row(Kind.ARRIVAL, name, "", phase, ())
+        row.count("started")
+        row.count("late", late)
+        row.sketch("schedule_lag").add(lag_ns)
+
+    def add_offered(self, name: str, phase: str, n: int) -> None:
+        """Record starts that came due, whether or not a user has taken them."""
+        self._row(Kind.ARRIVAL, name, "", phase, ()).count("offered", n)
 
     def add_metric(self, metric: str, value: float, name: str, phase: str, labels: Labels = ()) -> None:
         """Record one value of a user's own metric. Raises ValueError for nan and beyond `MAX_VALUE`."""

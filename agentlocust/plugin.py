@@ -13,13 +13,15 @@ from locust.runners import WorkerRunner
 
 from agentlocust.lifecycle.conductor import Conductor
 from agentlocust.lifecycle.log_filter import ScrubbingFilter, scrub_exception, scrub_failures
-from agentlocust.lifecycle.options import add_options
+from agentlocust.lifecycle.options import add_options, read_settings, user_classes
 from agentlocust.lifecycle.outputs import Outputs
 from agentlocust.lifecycle.signals import Signals
 from agentlocust.lifecycle.worker import Worker
 from agentlocust.pricing import PriceBook
 from agentlocust.redact import Scrubber
+from agentlocust.shapes import gate
 from agentlocust.users.meter import MARK, Meter
+from agentlocust.web.form import check_form
 
 if TYPE_CHECKING:
     from locust.argument_parser import LocustArgumentParser
@@ -59,6 +61,9 @@ def _add_options(parser: LocustArgumentParser) -> None:
     add_options(parser)
 
 
+gate.install()  # before any user exists
+
+
 @events.init.add_listener
 def _init(environment: Environment, runner: Runner, **_: Any) -> None:
     signals = pack.signals = Signals(pack.signalled, pack.leave_at_once)
@@ -80,6 +85,9 @@ def _init(environment: Environment, runner: Runner, **_: Any) -> None:
     stream = sys.stderr if options.json else sys.stdout
     pack.outputs = Outputs(pack.scrubber, stream, print_last=not stays_open)
     pack.conductor = Conductor(environment, runner, meter, pack.outputs)
+    pack.conductor.choose(read_settings(options, user_classes(options)).load)
+    if environment.web_ui is not None:
+        check_form(environment.web_ui, pack.conductor)
     # Listeners run in reverse: this one before Locust's own, which ends the test.
     environment.events.quitting.add_listener(lambda **_: signals.end_began())
 
@@ -147,6 +155,8 @@ def _spawning_complete(**_: Any) -> None:
 
 @events.test_stopping.add_listener
 def _test_stopping(**_: Any) -> None:
+    if pack.meter is not None:
+        pack.meter.load.close()
     if pack.conductor is not None:
         pack.conductor.drain()
 

@@ -15,18 +15,26 @@ from locust.runners import LocalRunner, MasterRunner, Runner
 
 from agentlocust.errors import AgentLocustError
 from agentlocust.health import Health
+from agentlocust.lifecycle.driver import DrivenShape
+from agentlocust.lifecycle.load_plan import LoadPlan
 from agentlocust.lifecycle.load_test import LoadTest
 from agentlocust.lifecycle.master import Master, Refused
+from agentlocust.lifecycle.observation import is_condition
 from agentlocust.lifecycle.options import read_settings
+from agentlocust.lifecycle.orders import order_of_load
 from agentlocust.lifecycle.outputs import Outputs
+from agentlocust.lifecycle.quota import Quota
 from agentlocust.lifecycle.reports import Reports, add_vitals
 from agentlocust.lifecycle.signals import end_children
+from agentlocust.lifecycle.watching import Watching
 from agentlocust.mock.embedded import EmbeddedMock
 from agentlocust.monitor.generator import GeneratorMonitor
 from agentlocust.sla import decide, due, evaluate, worst
 from agentlocust.sla.verdict import COULD_NOT_START, NOT_VALID
 from agentlocust.summary import Summary
+from agentlocust.summary.series import series_points
 from agentlocust.users.base import MOCK_HOST, AgentUser
+from agentlocust.users.load import prepare
 from agentlocust.users.meter import Meter
 from agentlocust.wire.target import Origin, Target
 
@@ -49,11 +57,26 @@ class Conductor:
         self.codes: list[int] = []
         self.master = Master(runner) if isinstance(runner, MasterRunner) else None
         self.monitor = GeneratorMonitor() if self.master is None else None  # a master makes no load
+        self.plan = LoadPlan()  # what was asked for before Locust filled its options' gaps
+        self.begun = Event()  # the test is ready everywhere, or refused
+        self.warmup_s = 0.0  # that the driver is to hold
+        self.wake = Event()  # something happened that the ticker should look at
+        self._own_shape = environment.shape_class  # the locustfile's, which Locust drives
         self._number = 0
         self._drained: Event | None = None
         self._finished: Event | None = None
 
     # -- the start -----------------------------------------------------------------------------
+
+    def choose(self, plan: LoadPlan) -> None:
+        """The next test's load is this one; Locust drives it, or a shape of ours does."""
+        if plan.driven and self._own_shape is not None:
+            logger.warning("agentlocust: %s is left out: --shape wins", type(self._own_shape).__name__)
+        self.plan = plan
+        shape = DrivenShape(self) if plan.driven else self._own_shape
+        if shape is not None:
+            shape.runner = self.runner
+        self.environment.shape_class = shape
 
     def begin(self) -> None:
         """A test starts: read its settings, start its mock, tell the workers and hear that they are ready."""
@@ -61,7 +84,9 @@ class Conductor:
         self._drained = None
         users = [cls for cls in self.environment.user_classes if issubclass(cls, AgentUser)]
         try:
-            settings = read_settings(self.options, users)
+            settings = read_settings(self.options, users, self.plan)
+            driven = self.plan.driven
+            self.warmup_s = settings.warmup_s if driven else 0.0
             ledger = self.meter.ledger
             ledger.clear()
             health = Health()
@@ -74,16 +99,22 @@ class Conductor:
             elif users:
                 self._warn_of_class_hosts(users)
                 test.mock = EmbeddedMock.start(settings.mock, settings.seed)
+            test.watching = Watching(settings.watch, test.mock)
+            reports.watching = test.watching
             self.meter.prices = settings.prices
             self.meter.begin(
                 mock_url=test.mock.url if test.mock is not None else "",
                 seed=settings.seed,
-                warmup_s=settings.warmup_s,
+                warmup_s=0.0 if driven else settings.warmup_s,
                 convention=settings.convention,
                 models=[cls.model for cls in users],
             )
+            test.quota = Quota.of(self.plan)
             if self.master is not None:
                 self.master.begin(test)
+            else:
+                prepare(users)
+                self.meter.load.begin(order_of_load(test), index=0, count=1)
         except Refused as refusal:
             self._refuse(str(refusal))
         except AgentLocustError as error:
@@ -94,6 +125,7 @@ class Conductor:
         if self.monitor is not None:
             self.monitor.begin()
         test.ticker = gevent.spawn(self._tick, test)
+        self.begun.set()
 
     def _warn_of_class_hosts(self, users: list[type[AgentUser]]) -> None:
         for cls in users:
@@ -112,10 +144,11 @@ class Conductor:
         """The test cannot start: say why, end the process with 2, or leave the web UI waiting."""
         logger.error("agentlocust: the test cannot start: %s", reason)
         self.codes.append(COULD_NOT_START)
-        if self.current is not None and self.current.mock is not None:
-            self.current.mock.stop()
+        if self.current is not None:
+            self._close(self.current)
         self._await_verdict()
         self.current = None
+        self.begun.set()
         if self._ends_by_itself() or self.options.autostart:
             gevent.spawn(self._quit)
         Event().wait()  # Locust would start the users after this: whoever ends the test ends this greenlet
@@ -135,21 +168,61 @@ class Conductor:
         watched = [check for check in test.settings.checks if check.abort]
         while self.current is test:
             test.note_users(self.runner.user_count)
+            self.meter.load.count_offered()
+            if self.master is not None:
+                self.master.look_after()
             self._read_monitor(test)
+            self._look_at_alerts(test)
             if watched and (violated := due(watched, test.summary(), time.monotonic() - test.started)):
                 test.stop_reason = f"aborted: {violated[0].check}, observed {violated[0].observed_text}"
                 logger.error("agentlocust: %s", test.stop_reason)
-                gevent.spawn(self._quit if self._ends_by_itself() else self.runner.stop)
+                self._end_test()
                 return
-            gevent.sleep(1)
+            if test.quota.met(test.ledger):
+                logger.info("agentlocust: %s", test.quota)
+                self._end_test()
+                return
+            self.wake.clear()
+            self.wake.wait(1)
+
+    def _end_test(self) -> None:
+        gevent.spawn(self._quit if self._ends_by_itself() else self.runner.stop)
+
+    # -- what the driver asks for --------------------------------------------------------------
+
+    def enter(self, phase: str, rates: tuple[float, float, float]) -> None:
+        """A phase begins everywhere; in the open loop at a rate that goes from one to another in so many seconds."""
+        if self.master is not None:
+            self.master.enter(phase, rates)
+        else:
+            self.meter.load.enter(phase, rates)
+
+    def gather(self) -> None:
+        """Have the workers report what they have not."""
+        if self.master is not None:
+            self.master.gather()
+        else:
+            self.meter.load.count_offered()
+
+    def _look_at_alerts(self, test: LoadTest) -> None:
+        if test.watching is not None and test.settings.watch.alerts:
+            t = time.monotonic() - test.started
+            whole = [point for point in series_points(test.ledger, {}, since_s=t - 3) if point.t <= t - 2]
+            test.watching.look(t, whole[-1] if whole else None)
 
     def _read_monitor(self, test: LoadTest) -> None:
         if self.monitor is not None:
-            add_vitals(test.health, "local", self.monitor.take())
+            vitals = self.monitor.take()
+            add_vitals(test.health, "local", vitals)
+            if test.watching is not None:
+                test.watching.add_generator("local", vitals["seconds"])
 
     def reset(self) -> None:
         """Locust's statistics were reset: so are ours."""
         if self.current is not None:
+            if self.current.quota.total:
+                logger.warning("agentlocust: what was measured is kept: this test is to make an exact number")
+                return
             self.current.restart_measuring()
             self.meter.restart()
             if self.monitor is not None:
@@ -218,20 +291,34 @@ class Conductor:
             test.ticker.kill(block=False)
         if self.monitor is not None:
             self.monitor.end()
+        self.meter.load.end()
         self._read_monitor(test)
+        if test.watching is not None:
+            test.watching.stop()
         if log.unhandled_greenlet_exception:
             test.problems.append("a listener crashed: its traceback is in the log")
         test.problems += [f"a listener crashed in worker {worker}" for worker in test.reports.crashed()]
         try:
             self.codes.append(self._judge(test, test.summary()))
         finally:
-            if test.mock is not None:
-                test.mock.stop()
+            self._close(test)
         if self.master is not None and not self.master.workers() and self._ends_by_itself():
             gevent.spawn(self._quit)  # Locust would sit out the run time without a single worker
 
+    @staticmethod
+    def _close(test: LoadTest) -> None:
+        """End the processes that stood beside the test."""
+        if test.watching is not None:
+            test.watching.stop()
+        if test.mock is not None:
+            test.mock.stop()
+
     def _judge(self, test: LoadTest, summary: Summary) -> int:
-        results = evaluate(test.settings.checks, summary)
+        shape = self.plan.shape
+        checks = test.settings.checks
+        if shape is not None and shape.searches:
+            checks = tuple(check for check in checks if not is_condition(check))
+        results = evaluate(checks, summary)
         summary.verdict = decide(summary, results)
         return self.outputs.write(test, summary, results)
 
@@ -248,6 +335,6 @@ class Conductor:
         """The process quits: a test still under way ends first."""
         if self.current is not None and isinstance(self.runner, LocalRunner):
             self.runner.stop()
-        if self.current is not None and self.current.mock is not None:
-            self.current.mock.stop()
+        if self.current is not None:
+            self._close(self.current)
         self._await_verdict()

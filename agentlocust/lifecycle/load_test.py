@@ -16,18 +16,27 @@ from agentlocust.errors import ConfigError
 from agentlocust.health import Health
 from agentlocust.ledger import Ledger
 from agentlocust.lifecycle.options import Settings
+from agentlocust.lifecycle.quota import Quota
 from agentlocust.lifecycle.reports import Reports
+from agentlocust.lifecycle.watching import Watching
 from agentlocust.mock.embedded import EmbeddedMock
 from agentlocust.rating import load_rating
 from agentlocust.records import MAIN_PHASE, WARMUP_PHASE
+from agentlocust.shapes.dataset import repeat_warning
+from agentlocust.shapes.stage import Finding, Load
 from agentlocust.summary import Phase, Summary, TestFacts, build_summary
+from agentlocust.summary.bottleneck import bottleneck
+from agentlocust.summary.drift import drifts
 from agentlocust.summary.generator import hold_to_rating
+from agentlocust.summary.model import ShapeModel
 from agentlocust.users.base import MOCK_HOST
 from agentlocust.wire.target import Target
 
 if TYPE_CHECKING:
     from locust.env import Environment
     from locust.runners import Runner
+
+    from agentlocust.lifecycle.driver import Span
 
 MAX_USER_POINTS = 100_000
 
@@ -57,6 +66,10 @@ class LoadTest:
     problems: list[str] = field(default_factory=list)
     departed: list[str] = field(default_factory=list)
     ticker: gevent.Greenlet | None = None
+    spans: list[Span] = field(default_factory=list)  # phases of a driven test
+    finding: Finding | None = None
+    quota: Quota = field(default_factory=Quota)
+    watching: Watching | None = None
 
     def __post_init__(self) -> None:
         self.measured_from = self.started
@@ -83,6 +96,14 @@ class LoadTest:
             rating = load_rating(self.settings.out)
             if rating is not None:
                 hold_to_rating(summary, rating, target_is_here=self._target_is_here())
+        if self.ended:
+            summary.drift = drifts(summary)
+            limited = bottleneck(summary)
+            summary.bottleneck = {
+                "limit": limited.limit.value,
+                "sentence": limited.sentence,
+                "evidence": list(limited.evidence),
+            }
         return summary
 
     def _target_is_here(self) -> bool:
@@ -98,6 +119,8 @@ class LoadTest:
         phases = [Phase(MAIN_PHASE, warmup, duration, self.runner.user_count or self.most_users)]
         if warmup:
             phases.insert(0, Phase(WARMUP_PHASE, 0.0, warmup))
+        if self.spans:
+            phases = self._driven_phases()
         lost = self.reports.lost() if self.ended else []
         return TestFacts(
             id=self.id,
@@ -118,7 +141,47 @@ class LoadTest:
             health=self.health,
             saturated_allowed=self.settings.allow_saturated,
             phases=phases,
+            shape=self._shape(),
+            monitor=self.watching.summary() if self.watching is not None else {},
+            warnings=self._warnings(),
             users_at=self.users_at,
+        )
+
+    def _driven_phases(self) -> list[Phase]:
+        """The phases that the driver held; what their calls took beyond the last is in none."""
+        shape = self.settings.load.shape
+        assert shape is not None
+        late = self.measured_from - self.started  # spans count from the start, a summary from the last reset
+        found = []
+        for span in self.spans:
+            start_s, end = max(span.start_s - late, 0.0), max(span.end_s - late, 0.0)
+            if end > start_s or not late:
+                users = round(span.level) if shape.load is Load.USERS else self.settings.load.pool
+                rate = span.level if shape.load is Load.RATE else None
+                found.append(Phase(span.phase, start_s, end, users, rate))
+        return found
+
+    def _warnings(self) -> list[str]:
+        counts, dataset = self.ledger.counts, self.settings.load.dataset
+        if dataset is None:
+            return []
+        repeated = repeat_warning(counts.get("prompts_given", 0), counts.get("prompts_repeated", 0))
+        return [text for text in (dataset.warning(), repeated) if text]
+
+    def _shape(self) -> ShapeModel | None:
+        plan = self.settings.load
+        if plan.shape is None:
+            return None
+        finding = self.finding or Finding(("the test ended before its shape was through",))
+        return ShapeModel(
+            name=plan.shape.name,
+            load=plan.shape.load.value,
+            settings=dict(plan.shape.settings),
+            complete=self.finding is not None,
+            searches=plan.shape.searches,
+            sentences=list(finding.sentences) if self.ended else [],
+            figures=dict(finding.figures),
+            metrics=dict(finding.metrics),
         )
 
     def _settings(self) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from gevent.event import Event
 from locust.rpc import Message
 from locust.runners import STATE_MISSING
 
+from agentlocust.lifecycle.orders import order_of_load
 from agentlocust.lifecycle.reports import KEY, Reports
 
 if TYPE_CHECKING:
@@ -27,11 +28,16 @@ logger = logging.getLogger(__name__)
 BEGIN, BEGUN = "agentlocust_begin", "agentlocust_begun"
 DRAIN, DRAINED = "agentlocust_drain", "agentlocust_drained"
 RESET = "agentlocust_reset"
+ENTER = "agentlocust_enter"  # a phase, and its rates
+SHARE = "agentlocust_share"  # which part of the rate is whose
+GATHER, GATHERED = "agentlocust_gather", "agentlocust_gathered"
+ASK, GRANT, RETURN = "agentlocust_ask", "agentlocust_grant", "agentlocust_return"  # permits
 ABANDON = "agentlocust_abandon"
 
 READY_S = 15.0  # how long a worker may take to say that it is ready
 TOGETHER_S = 3.0  # a signal to the whole process group ends workers and master within it
 GRACE_S = 5.0  # beyond the stop timeout, for the last reports
+GATHER_S = 1.0  # how long the workers' reports are waited for between two stages of a shape
 FLUSH_S = 0.1  # in which the last messages of a process leave it
 
 
@@ -48,10 +54,16 @@ class Master:
         self._news = Event()
         self._ready: set[str] = set()
         self._refusals: dict[str, str] = {}
-        self._order: dict[str, Any] = {}
+        self._test: LoadTest | None = None
+        self._sharing: list[str] = []  # the workers who share the rate, each by its index
+        self._entered: tuple[str, tuple[float, float, float], float] | None = None  # phase, rates, when
+        self._gathered: set[str] = set()
         self._draining = False
         runner.register_message(BEGUN, self._on_begun)
         runner.register_message(DRAINED, self._on_drained)
+        runner.register_message(GATHERED, self._on_gathered)
+        runner.register_message(ASK, self._on_ask)
+        runner.register_message(RETURN, self._on_return)
 
     # -- the start -----------------------------------------------------------------------------
 
@@ -61,8 +73,9 @@ class Master:
         self._ready.clear()
         self._refusals.clear()
         self._draining = False
-        self._order = _order_of(test)
-        workers = self.workers()
+        self._test = test
+        self._entered = None
+        workers = self._sharing = self.workers()
         for worker in workers:
             self._invite(worker)
         deadline = time.monotonic() + READY_S
@@ -81,13 +94,21 @@ class Master:
 
     def welcome(self, worker: str) -> None:
         """A worker connected; one that comes during a test is told of it before it gets users."""
-        if self._reports is not None and not self._draining:
-            self._invite(worker)
+        if self._reports is None or self._draining:
+            return
+        self._sharing = [*self._sharing, worker]
+        self._invite(worker)
+        self._share()
+        if self._entered is not None:
+            phase, rates, at = self._entered
+            self._runner.send_message(ENTER, _enter(phase, _rest(rates, time.monotonic() - at)), client_id=worker)
 
     def _invite(self, worker: str) -> None:
         assert self._reports is not None
+        assert self._test is not None
         self._reports.join(worker)
-        self._runner.send_message(BEGIN, self._order, client_id=worker)
+        order = _order_of(self._test, self._sharing.index(worker), len(self._sharing))
+        self._runner.send_message(BEGIN, order, client_id=worker)
 
     # -- meanwhile -----------------------------------------------------------------------------
 
@@ -95,6 +116,61 @@ class Master:
         """A worker's report arrived inside Locust's own."""
         if self._reports is not None and KEY in data:
             self._reports.take(worker, data[KEY])
+            if self._test is not None and data[KEY]["test"] == self._test.number:
+                self._test.quota.report(worker, data[KEY]["delta"])
+
+    def enter(self, phase: str, rates: tuple[float, float, float]) -> None:
+        """Tell the workers that a phase begins."""
+        self._entered = phase, rates, time.monotonic()
+        self._runner.send_message(ENTER, _enter(phase, rates))
+
+    def gather(self) -> None:
+        """Have every worker report what it has not, and wait a moment for it."""
+        self._gathered.clear()
+        workers = set(self.workers())
+        self._runner.send_message(GATHER)
+        deadline = time.monotonic() + GATHER_S
+        while not self._gathered >= workers and time.monotonic() < deadline:
+            self._await_news(deadline)
+
+    def look_after(self) -> None:
+        """Workers that are gone leave their part of the load, and their permits, to the others."""
+        here = self.workers()
+        gone = [worker for worker in self._sharing if worker not in here]
+        if not gone or self._draining:
+            return
+        self._sharing = [worker for worker in self._sharing if worker in here]
+        self._share()
+        if self._test is not None:
+            for worker in gone:
+                self._test.quota.lost(worker)
+            self._serve_waiting()
+
+    def _share(self) -> None:
+        for index, worker in enumerate(self._sharing):
+            self._runner.send_message(SHARE, {"index": index, "count": len(self._sharing)}, client_id=worker)
+
+    def _on_ask(self, environment: Environment, msg: Message) -> None:
+        if self._test is not None and not self._draining:
+            n = self._test.quota.ask(msg.node_id, len(self._sharing))
+            if n:
+                self._runner.send_message(GRANT, {"n": n}, client_id=msg.node_id)
+
+    def _on_return(self, environment: Environment, msg: Message) -> None:
+        if self._test is not None:
+            self._test.quota.returned(msg.node_id, msg.data["n"])
+            self._serve_waiting()
+
+    def _serve_waiting(self) -> None:
+        assert self._test is not None
+        for worker in sorted(self._test.quota.waiting):
+            n = self._test.quota.ask(worker, len(self._sharing))
+            if n:
+                self._runner.send_message(GRANT, {"n": n}, client_id=worker)
+
+    def _on_gathered(self, environment: Environment, msg: Message) -> None:
+        self._gathered.add(msg.node_id)
+        self._news.set()
 
     def reset(self) -> None:
         """Tell the workers to drop what they have not reported."""
@@ -148,12 +224,27 @@ class Master:
             self._news.wait()
 
 
-def _order_of(test: LoadTest) -> dict[str, Any]:
+def _enter(phase: str, rates: tuple[float, float, float]) -> dict[str, Any]:
+    return {"phase": phase, "rates": list(rates)}
+
+
+def _rest(rates: tuple[float, float, float], elapsed_s: float) -> tuple[float, float, float]:
+    """What is left of a change of rate after some of its time."""
+    start, end, seconds = rates
+    if elapsed_s >= seconds:
+        return end, end, 0.0
+    return start + (end - start) * elapsed_s / seconds, end, seconds - elapsed_s
+
+
+def _order_of(test: LoadTest, index: int, count: int) -> dict[str, Any]:
     mock = test.mock
     return {
         "test": test.number,
         "seed": test.settings.seed,
-        "warmup_s": test.settings.warmup_s,
+        "warmup_s": 0.0 if test.settings.load.driven else test.settings.warmup_s,
+        "load": order_of_load(test, index, count),
+        "index": index,
+        "count": count,
         "convention": test.settings.convention.value,
         "mock_url": mock.url if mock is not None else "",
         "mock_instance": mock.instance if mock is not None else "",

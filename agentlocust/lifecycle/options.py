@@ -15,6 +15,8 @@ from locust.argument_parser import LocustArgumentParser
 from agentlocust.config import did_you_mean
 from agentlocust.conventions import Convention
 from agentlocust.errors import ConfigError
+from agentlocust.lifecycle.load_plan import LoadPlan, read_load
+from agentlocust.lifecycle.watching import WatchPlan, read_watch
 from agentlocust.mock.behaviour import parse_spec
 from agentlocust.pricing import PriceBook
 from agentlocust.sla import Check, Slo, load_checks
@@ -40,6 +42,8 @@ class Settings:
     pricing: tuple[Path, ...]
     allow_saturated: bool
     convention: Convention
+    load: LoadPlan
+    watch: WatchPlan
 
 
 def add_options(parser: LocustArgumentParser) -> None:
@@ -59,6 +63,22 @@ def add_options(parser: LocustArgumentParser) -> None:
     add("--mock", default="", metavar="SPEC", help="how the embedded LLM behaves, e.g. ttft=200ms,itl=20ms,tokens=64")
     add("--allow-saturated", action="store_true", default=False, help="judge a test whose generator could not keep up")
     add("--ttft-as", default="agentlocust", metavar="TOOL", help="whose definitions: vllm, aiperf or guidellm")
+    add("--shape", default="", metavar="NAME:K=V,…", help="the load over time, e.g. spike:baseline=10,spike=100")
+    add("--time-scale", default="1", metavar="N", help="times every duration of the shape, e.g. 0.1 for a trial")
+    add("--patterns", default="", metavar="FILE", help="load patterns of your own, for --shape")
+    add("--rate", action="append", default=[], metavar="RATE", help="open loop: tasks begin at 20/s, or Class=20/s")
+    add("--arrivals", default="poisson", metavar="LAW", help="how: poisson, constant, uniform or gamma(k)")
+    add("--calls", type=int, default=0, metavar="N", help="stop after exactly N calls over all workers")
+    add("--agent-runs", type=int, default=0, metavar="N", help="stop after exactly N agent runs over all workers")
+    add("--trace", default="", metavar="FILE", help="replay recorded arrivals and sizes, e.g. azure.csv:speed=2")
+    add("--dataset", default="", metavar="FILE", help="prompts for self.prompt(), e.g. prompts.jsonl:order=shuffle")
+    add("--prompt-tokens", default="", metavar="N", help="how long self.prompt() is, e.g. 512 or lognormal(512,0.3)")
+    add("--output-tokens", default="", metavar="N", help="how long its reply is to be, at most")
+    add("--watch", action="append", default=[], metavar="WHAT", help="a pid, port, name or cmd:PATTERN to watch")
+    add("--watch-interval", default="1s", metavar="TIME", help="how often it is read, down to 100ms")
+    add("--alert", action="append", default=[], metavar="RULE", help="e.g. 'cpu(target) > 90% for 10s'; repeatable")
+    add("--scrape", action="append", default=[], metavar="URL", help="a target's Prometheus page; repeatable")
+    add("--gpu", action="store_true", default=False, help="watch this machine's NVIDIA GPUs")
     add("--pricing", action="append", default=[], metavar="FILE", help="prices that win over ours; repeatable")
     for action in parser._actions:
         if action.dest == "stop_timeout":
@@ -97,8 +117,13 @@ def user_classes(options: argparse.Namespace) -> list[type[AgentUser]]:
     return [cls for cls in concrete if cls.__name__ in chosen] if chosen else concrete
 
 
-def read_settings(options: argparse.Namespace, users: Sequence[type[AgentUser]]) -> Settings:
-    """Read the pack's options and the classes' own settings. Raises ConfigError."""
+def read_settings(
+    options: argparse.Namespace, users: Sequence[type[AgentUser]], load: LoadPlan | None = None
+) -> Settings:
+    """Read the pack's options and the classes' own settings. Raises ConfigError.
+
+    `load` is the load that was read before: when a test starts Locust has filled in what -u left open.
+    """
     seed = int(options.agentlocust_seed)
     if not 0 <= seed <= MAX_SEED:
         raise ConfigError(f"{seed} is not between 0 and {MAX_SEED}", where="--seed")
@@ -122,6 +147,8 @@ def read_settings(options: argparse.Namespace, users: Sequence[type[AgentUser]])
         pricing=pricing,
         convention=_convention(options.agentlocust_ttft_as),
         allow_saturated=bool(options.agentlocust_allow_saturated),
+        load=load or read_load(options, users),
+        watch=read_watch(options),
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from agentlocust.health import Health
 from agentlocust.ledger import Ledger
+from agentlocust.lifecycle.watching import Watching
 from agentlocust.sketch import Sketch
 
 KEY = "agentlocust"  # our one key in Locust's worker reports
@@ -31,6 +32,7 @@ class Reports:
     ledger: Ledger
     health: Health
     workers: dict[str, WorkerState] = field(default_factory=dict)
+    watching: Watching | None = None
 
     def join(self, worker: str) -> None:
         """A worker takes part; from now on its last word is owed."""
@@ -46,6 +48,8 @@ class Reports:
         state.received += 1
         self.ledger.merge(report["delta"])
         add_vitals(self.health, worker, report["vitals"])
+        if self.watching is not None:
+            self.watching.add_generator(worker, report["vitals"]["seconds"])
 
     def last_word(self, worker: str, word: dict[str, Any]) -> None:
         """A worker says how many deltas it sent in all."""

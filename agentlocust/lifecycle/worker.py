@@ -19,13 +19,28 @@ from locust import log, runners
 
 from agentlocust.config import parse_yaml
 from agentlocust.conventions import Convention
-from agentlocust.lifecycle.master import ABANDON, BEGIN, BEGUN, DRAIN, DRAINED, RESET
+from agentlocust.lifecycle.master import (
+    ABANDON,
+    ASK,
+    BEGIN,
+    BEGUN,
+    DRAIN,
+    DRAINED,
+    ENTER,
+    GATHER,
+    GATHERED,
+    GRANT,
+    RESET,
+    RETURN,
+    SHARE,
+)
 from agentlocust.lifecycle.reports import KEY
 from agentlocust.lifecycle.signals import end_children
 from agentlocust.monitor.generator import GeneratorMonitor
 from agentlocust.pricing import PriceBook
 from agentlocust.sla.verdict import COULD_NOT_START, NOT_VALID
 from agentlocust.users.base import AgentUser
+from agentlocust.users.load import prepare
 from agentlocust.users.meter import Meter
 
 if TYPE_CHECKING:
@@ -56,6 +71,10 @@ class Worker:
         self._runner.register_message(BEGIN, self._on_begin)
         self._runner.register_message(DRAIN, self._on_drain, concurrent=True)
         self._runner.register_message(RESET, self._on_reset)
+        self._runner.register_message(ENTER, self._on_enter)
+        self._runner.register_message(SHARE, self._on_share)
+        self._runner.register_message(GATHER, self._on_gather)
+        self._runner.register_message(GRANT, self._on_grant)
         self._runner.register_message(ABANDON, self._on_abandon)
         gevent.spawn(self._watch_master, time.time())
         if runner.state == runners.STATE_STOPPED:
@@ -78,6 +97,7 @@ class Worker:
         own = [parse_yaml(text, name) for name, text in order["pricing"]]
         self.meter.prices = PriceBook.load(own, today=date.fromisoformat(order["today"]))
         users = [cls for cls in environment.user_classes if issubclass(cls, AgentUser)]
+        prepare(users)
         self.meter.begin(
             mock_url=order["mock_url"],
             seed=order["seed"],
@@ -85,6 +105,7 @@ class Worker:
             convention=Convention(order["convention"]),
             models=[cls.model for cls in users],
         )
+        self.meter.load.begin(order["load"], index=order["index"], count=order["count"], ask=self._ask_permits)
         self._monitor.begin()
         random.seed(f"{order['seed']}/{self._runner.worker_index}")
         gevent.spawn(self._say_ready, order)
@@ -102,9 +123,28 @@ class Worker:
     def report(self, data: dict[str, Any]) -> None:
         """Put our delta into Locust's report."""
         if self._test:
+            if self._runner.user_count == 0 and (unused := self.meter.load.unused_permits()):
+                self._runner.send_message(RETURN, {"n": unused})
+            self.meter.load.count_offered()
             self._sent += 1
             data[KEY] = {"test": self._test, "delta": self.meter.ledger.take(), "crashed": _crashed()}
             data[KEY]["vitals"] = self._monitor.take()
+
+    def _on_enter(self, environment: Environment, msg: Message) -> None:
+        self.meter.load.enter(msg.data["phase"], msg.data["rates"])
+
+    def _on_share(self, environment: Environment, msg: Message) -> None:
+        self.meter.load.reshare(msg.data["index"], msg.data["count"])
+
+    def _on_gather(self, environment: Environment, msg: Message) -> None:
+        self._runner._send_stats()
+        self._runner.send_message(GATHERED)
+
+    def _ask_permits(self) -> None:
+        self._runner.send_message(ASK)
+
+    def _on_grant(self, environment: Environment, msg: Message) -> None:
+        self.meter.load.grant(msg.data["n"])
 
     def _on_reset(self, environment: Environment, msg: Message) -> None:
         self.meter.restart()
@@ -154,6 +194,7 @@ class Worker:
         self._runner.last_received_spawn_timestamp = NO_MORE_ORDERS
         try:
             self._runner.stop()
+            self.meter.load.end()
             self._monitor.end()
             self._runner._send_stats()
             self._runner.send_message(DRAINED, {"test": self._test, "sent": self._sent, "crashed": _crashed()})

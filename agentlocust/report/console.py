@@ -17,6 +17,7 @@ from rich.text import Text
 from agentlocust.redact import terminal_safe
 from agentlocust.report.activity import activity_lines, failure_lines, generator_lines, latency_lines, show_lag
 from agentlocust.report.lines import WIDTH, Line, cut, fit, safe, sides
+from agentlocust.report.load import arrival_lines, finding_lines, limit_lines, phase_lines, watch_lines
 from agentlocust.summary import CheckResult, Summary
 from agentlocust.units import show_percent, show_span
 
@@ -41,7 +42,17 @@ _STYLES = {"passed": "bold green", "interrupted": "bold yellow"}
 def console_lines(summary: Summary, results: str = "") -> list[Line]:
     """The summary as lines. `results` is the path that the last line points to."""
     head = _head(summary)
-    tail = [*latency_lines(summary), *activity_lines(summary), *generator_lines(summary), *failure_lines(summary)]
+    tail = [
+        *finding_lines(summary),
+        *phase_lines(summary),
+        *latency_lines(summary),
+        *activity_lines(summary),
+        *arrival_lines(summary),
+        *watch_lines(summary),
+        *limit_lines(summary),
+        *generator_lines(summary),
+        *failure_lines(summary),
+    ]
     end = _end(summary, results)
     room = MAX_LINES - len(head) - len(end)
     checks = summary.verdict.checks if summary.verdict else []

@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from bisect import bisect_right
 from collections import deque
 from dataclasses import dataclass
-from itertools import islice, pairwise, zip_longest
+from itertools import islice, zip_longest
 
 from agentlocust.shapes.arrivals import Law
 

@@ -11,14 +11,14 @@ from agentlocust.health import Grade, Health
 from agentlocust.ledger import Key, Ledger
 from agentlocust.metrics import CATALOGUE, SCALE, Kind, Unit
 from agentlocust.records import MAIN_PHASE
-from agentlocust.sketch import Sketch
+from agentlocust.summary.arrivals import arrivals
 from agentlocust.summary.generator import build_generator, grade_points
 from agentlocust.summary.model import (
     FailureSample,
     OwnMetric,
     PhaseModel,
-    Point,
     Row,
+    ShapeModel,
     Stats,
     Summary,
     TestInfo,
@@ -26,6 +26,8 @@ from agentlocust.summary.model import (
     Totals,
     Validity,
 )
+from agentlocust.summary.phases import phase_rows
+from agentlocust.summary.series import series_points
 from agentlocust.units import picousd_of, usd_text
 
 CENSORED_SHARE = 0.01  # beyond it percentiles miss the slowest calls noticeably
@@ -55,12 +57,13 @@ _NS = SCALE[Unit.SECONDS]
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """A named part of the test, in seconds from its start; `users` at its end, if known."""
+    """A named part of the test, in seconds from its start; `users` or `rate` (/s) at its end, if known."""
 
     name: str
     start_s: float
     end_s: float
     users: int | None = None
+    rate: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +98,8 @@ class TestFacts:
     health: Health = field(default_factory=Health)
     saturated_allowed: bool = False
     phases: Sequence[Phase] = ()
+    shape: ShapeModel | None = None
+    warnings: Sequence[str] = ()
     users_at: Mapping[int, int] = field(default_factory=dict)
     monitor: Mapping[str, Any] = field(default_factory=dict)
     faults: Mapping[str, Any] = field(default_factory=dict)
@@ -104,12 +109,13 @@ class TestFacts:
 
 def build_summary(ledger: Ledger, facts: TestFacts) -> Summary:
     """The Summary of a test, without a verdict. Neither argument is changed or kept."""
-    keys = sorted(key for key in ledger.rows if key[0] != Kind.METRIC)
+    keys = sorted(key for key in ledger.rows if key[0] not in (Kind.METRIC, Kind.ARRIVAL))
     rows = [_row(key, ledger.rows[key]) for key in keys]
     totals = _totals(rows, ledger)
-    series = _series(ledger, facts.users_at)
+    series = series_points(ledger, facts.users_at)
     grade_points(series, facts.health, ledger.width)
     phases = facts.phases or [Phase(MAIN_PHASE, 0.0, facts.duration_s, facts.users)]
+    by_phase = phase_rows(ledger, phases)
     return Summary(
         test=TestInfo(
             id=facts.id,
@@ -130,10 +136,14 @@ def build_summary(ledger: Ledger, facts: TestFacts) -> Summary:
         totals=totals,
         rows=rows,
         metrics=_own_metrics(ledger),
-        phases=[PhaseModel(name=p.name, start_s=p.start_s, end_s=p.end_s, users=p.users) for p in phases],
+        phases=[PhaseModel(name=p.name, start_s=p.start_s, end_s=p.end_s, users=p.users, rate=p.rate) for p in phases],
+        phase_rows=by_phase,
+        shape=facts.shape,
+        arrivals=arrivals(ledger, by_phase),
         series_step_s=ledger.width,
         series=series,
         failures=_failures(ledger),
+        warnings=list(facts.warnings),
         generator=build_generator(facts.health),
         monitor=dict(facts.monitor),
         faults=dict(facts.faults),
@@ -245,37 +255,6 @@ def _own_metrics(ledger: Ledger) -> list[OwnMetric]:
                 )
                 found.append(own)
     return found
-
-
-def _series(ledger: Ledger, users_at: Mapping[int, int]) -> list[Point]:
-    users_by_step: dict[int, int] = {}
-    for second, users in sorted(users_at.items()):
-        users_by_step[second // ledger.width] = users
-    points = []
-    for step in sorted(ledger.seconds.keys() | users_by_step.keys()):
-        row = ledger.seconds.get(step, ledgers.Row())
-        ttft, latency = row.sketches.get("ttft"), row.sketches.get("latency")
-        points.append(
-            Point(
-                t=step * ledger.width,
-                users=users_by_step.get(step),
-                calls=row.counts.get("calls", 0),
-                failed=row.counts.get("failed", 0),
-                runs=row.counts.get("runs", 0),
-                runs_failed=row.counts.get("runs_failed", 0),
-                output_tokens=row.counts.get("output", 0),
-                cost_usd=usd_text(row.counts.get("cost_picousd", 0)),
-                ttft_p50=_percentile_s(ttft, 50),
-                ttft_p95=_percentile_s(ttft, 95),
-                latency_p50=_percentile_s(latency, 50),
-                latency_p95=_percentile_s(latency, 95),
-            )
-        )
-    return points
-
-
-def _percentile_s(sketch: Sketch | None, p: float) -> float | None:
-    return sketch.percentile(p) / _NS if sketch is not None else None
 
 
 def _failures(ledger: Ledger) -> list[FailureSample]:

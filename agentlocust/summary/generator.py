@@ -32,6 +32,8 @@ def build_generator(health: Health) -> Generator | None:
         steal_max=max(second.steal for second in seconds) / 1000,
         sockets_max=max(second.sockets for second in seconds),
         rss_max_bytes=max(second.rss for second in seconds),
+        threads_max=max(second.threads for second in seconds),
+        fds_max=max(second.fds for second in seconds),
         grades=dict(Counter(second.grade.value for second in seconds)),
         step_s=health.width,
         worst_second=None if worst is None else _worst(worst),

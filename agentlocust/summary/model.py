@@ -157,6 +157,8 @@ class Generator(_Part):
     steal_max: float
     sockets_max: Count
     rss_max_bytes: Count
+    threads_max: Count = 0
+    fds_max: Count = 0
     grades: dict[str, Count]
     step_s: Count = 1
     worst_second: WorstSecond | None = None
@@ -241,12 +243,61 @@ class OwnMetric(_Part):
 
 
 class PhaseModel(_Part):
-    """A named part of the test, in seconds from its start."""
+    """A named part of the test, in seconds from its start; `users` or `rate` (/s) at its end."""
 
     name: str
     start_s: float
     end_s: float
     users: Count | None = None
+    rate: float | None = None
+
+
+class PhaseRow(_Part):
+    """What came of all the time that a phase lasted; each call belongs to the phase it started in."""
+
+    name: str
+    seconds: float
+    calls: Count = 0
+    failed: Count = 0
+    cancelled: Count = 0
+    runs: Count = 0
+    throughput: float = 0.0
+    ttft: Stats | None = None
+    latency: Stats | None = None
+    cost_usd: Usd = "0"
+
+
+class Arrivals(_Part):
+    """Open-loop starts of a User class in a phase of so many seconds: due, begun, without a free user.
+
+    `schedule_lag` is how late they began; `sketch` its whole distribution.
+    """
+
+    name: str
+    phase: str
+    seconds: float
+    offered: Count
+    started: Count
+    late: Count
+    schedule_lag: Stats | None = None
+    sketch: list[int] = []
+
+
+class ShapeModel(_Part):
+    """The load that was asked for and what it found out: sentences, and metrics for checks.
+
+    `complete` is False for a test that ended before its shape did. `searches` when the shape
+    drives the target beyond its limits on purpose: checks are then its conditions, not the test's.
+    """
+
+    name: str
+    load: str
+    settings: dict[str, Any] = {}
+    complete: bool = False
+    searches: bool = False
+    sentences: list[str] = []
+    figures: dict[str, Any] = {}
+    metrics: dict[str, float | None] = {}
 
 
 class Point(_Part):
@@ -260,8 +311,10 @@ class Point(_Part):
     runs_failed: Count = 0
     output_tokens: Count = 0
     cost_usd: Usd = "0"
+    started: Count | None = None
     ttft_p50: float | None = None
     ttft_p95: float | None = None
+    tpot_p50: float | None = None
     latency_p50: float | None = None
     latency_p95: float | None = None
     lag_p99_s: float | None = None
@@ -290,11 +343,17 @@ class Summary(_Part):
     rows: list[Row] = []
     metrics: list[OwnMetric] = []
     phases: list[PhaseModel] = []
+    phase_rows: list[PhaseRow] = []
+    shape: ShapeModel | None = None
+    arrivals: list[Arrivals] = []
     series_step_s: Count = 1
     series: list[Point] = []
     failures: list[FailureSample] = []
+    warnings: list[str] = []
     generator: Generator | None = None
     monitor: dict[str, Any] = {}
+    bottleneck: dict[str, Any] = {}
+    drift: list[dict[str, Any]] = []
     faults: dict[str, Any] = {}
     resilience: dict[str, Any] = {}
     capacity: dict[str, Any] = {}

@@ -27,6 +27,11 @@ class AnthropicUser(AgentUser):
         """The API that `chat` speaks."""
         return dialects.by_name("anthropic")
 
+    @classmethod
+    def import_sdk(cls) -> None:
+        """Import the SDK."""
+        _measured_client()
+
     @property
     def client(self) -> anthropic.Anthropic:
         """The official SDK on our transport: everything it does is measured the same way."""

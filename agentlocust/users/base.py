@@ -7,7 +7,7 @@ import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from locust import User
 from locust.user.task import LOCUST_STATE_STOPPING, LOCUST_STATE_WAITING
@@ -17,7 +17,12 @@ from agentlocust.failures import Failure
 from agentlocust.metrics import SCALE, Unit
 from agentlocust.mock.behaviour import split_model
 from agentlocust.records import Call, Labels
+from agentlocust.shapes.arrivals import Arrivals
+from agentlocust.shapes.gate import Gate
+from agentlocust.shapes.prompts import Prompt
+from agentlocust.shapes.schedule import Start
 from agentlocust.sla import Slo
+from agentlocust.users.load import Load
 from agentlocust.users.meter import Asked, Meter
 from agentlocust.users.reply import Reply
 from agentlocust.users.run import Run
@@ -30,6 +35,8 @@ if TYPE_CHECKING:
     from gevent.pool import Group
     from locust.env import Environment
 
+    from agentlocust.shapes.trace import Arrival
+
 Check = Callable[[Reply], object]
 
 MOCK_HOST = "mock"
@@ -41,7 +48,8 @@ class AgentUser(User):
     `model`; `system` (a system prompt); `max_tokens`; `stream` (on by default); `sla` (checks);
     `goodput` (SLOs a call must meet, e.g. `{"ttft": "500ms"}`); `metrics` (names that `metric`
     may record); `timeouts`; `max_retries` (of `client`, 0); `strict_stream` (a stream must bring
-    its terminal event; False accepts a finish reason, for servers that send none).
+    its terminal event; False accepts a finish reason, for servers that send none); `shape` (the
+    load over time, as `--shape` has it); `arrivals` (tasks begin at a rate, `poisson("20/s")`).
     """
 
     abstract = True
@@ -56,6 +64,8 @@ class AgentUser(User):
     timeouts: Timeouts = Timeouts()
     max_retries: int = 0
     strict_stream: bool = True
+    shape: str = ""
+    arrivals: Arrivals | None = None
 
     key_variable: ClassVar[str] = ""
     concrete: ClassVar[list[type[AgentUser]]] = []
@@ -67,6 +77,13 @@ class AgentUser(User):
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment)
         self.meter: Meter = environment.agentlocust  # type: ignore[attr-defined]  # put there by the plugin
+        self.load: Load = self.meter.load
+        self.gate: Gate | None = self.load.gates.get(type(self).__name__)
+        self.start_of_task: Start | None = None  # in the open loop, when this task was to begin
+        self._start_of_call: Start | None = None  # the last one that a call, and a run, was timed from
+        self._start_of_run: Start | None = None
+        if self.load.think_s is not None:
+            self.wait_time = self.load.pause  # type: ignore[method-assign]  # as Locust asks users to set it
         self.current_run: Run | None = None
         self.random = random.Random(random.getrandbits(64))  # drawn from the test's seed
         self.target = Target.parse(self._host())
@@ -74,6 +91,16 @@ class AgentUser(User):
         self._key: Key = key_from_environment(self.key_variable, self.target.origin)
         self._slo = Slo.parse(self.goodput) if self.goodput else None
         self._client: Any = None
+
+    @classmethod
+    def uses_client(cls) -> bool:
+        """True when the code of the class, or of its tasks, names `client`."""
+        code = [member for base in cls.__mro__ if not _is_ours(base) for member in vars(base).values()]
+        return any(_names_client(member) for member in [*code, *cls.tasks])
+
+    @classmethod
+    def import_sdk(cls) -> None:
+        """Import what `client` is made of; a class without one has nothing to import."""
 
     def start(self, group: Group) -> Any:
         """Start the user's greenlet; its connections close when it ends, however it ends."""
@@ -108,6 +135,14 @@ class AgentUser(User):
         """One agent task: `with self.agent_run("refund") as run:`. Calls inside belong to it."""
         return Run(self, name, self.dialect, _labels(labels))
 
+    def prompt(self) -> Prompt:
+        """The next prompt of `--dataset` or `--trace`, or one of `--prompt-tokens` tokens; `chat` keeps to its length.
+
+        It differs from all others, unless a dataset holds it more than once.
+        """
+        payload = cast("Arrival | None", self.start_of_task.payload if self.start_of_task is not None else None)
+        return self.load.prompts.prompt(self.random, payload)
+
     def metric(self, name: str, value: float, *, labels: Mapping[str, str] | None = None) -> None:
         """Record one value of a metric of your own, named in `metrics`. Raises ValueError otherwise."""
         if name not in self.metrics:
@@ -140,6 +175,9 @@ class AgentUser(User):
         """
         run = self.current_run
         dialect = self.dialect
+        if isinstance(messages, Prompt):
+            max_tokens = messages.output_tokens if max_tokens is None else max_tokens
+            system, messages = _conversation(messages, system)
         if isinstance(messages, str):
             said = dialect.user_message(messages)
             if run is not None:
@@ -175,8 +213,12 @@ class AgentUser(User):
         check: Check | None,
         labels: Mapping[str, str] | None,
     ) -> tuple[Reply, Outcome]:
-        started_ns = time.monotonic_ns()
-        encoded = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+        started_ns = self._issue() or time.monotonic_ns()
+        try:
+            encoded = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+        except BaseException:
+            self._not_issued()
+            raise
         tap = Tap(dialect, streamed=streamed, strict=self.strict_stream, started_ns=started_ns)
         request = HttpRequest("POST", self.target.origin, self.target.path_of(dialect.path), self._headers(), encoded)
         exchange = Exchange(self.pool, request, self.timeouts)
@@ -191,6 +233,34 @@ class AgentUser(User):
             raise
         exchange.close()
         return self._finish(tap, asked, check=check)
+
+    def _issue(self) -> int:
+        """Take leave to make a call. Returns when its task was to begin (monotonic ns), 0 for now.
+
+        In the open loop the first call of a task counts from then: its user has waited since.
+        """
+        if self.load.calls is not None:
+            self.load.calls.take(self)
+        start = self.start_of_task
+        if start is None or start is self._start_of_call:
+            return 0
+        self._start_of_call = start
+        return start.intended_ns
+
+    def _not_issued(self) -> None:
+        """The call never came to be: another may."""
+        if self.load.calls is not None:
+            self.load.calls.give_back()
+
+    def _begin_run(self) -> int:
+        """As `_issue`, for a run that is no part of another."""
+        if self.load.runs is not None:
+            self.load.runs.take(self)
+        start = self.start_of_task
+        if start is None or start is self._start_of_run:
+            return 0
+        self._start_of_run = start
+        return start.intended_ns
 
     def _headers(self) -> list[tuple[str, str]]:
         key = self._key.value if self._key.usable_for(self.target.origin) else ""
@@ -228,6 +298,8 @@ class AgentUser(User):
             return _judged(check, reply) if check is not None else ""
 
         call = self.meter.record_call(outcome, asked, judge=fill)
+        if call.cancelled:
+            self._not_issued()
         _fill(reply, call, outcome)
         if self.current_run is not None:
             self.current_run.call_ended(call)
@@ -237,6 +309,26 @@ class AgentUser(User):
         request = tap.exchange.request if tap.exchange is not None else None
         body = request.body if request is not None else b""
         self._finish(tap, self._asked("", tap.dialect, model, body, ()), cut=cut)
+
+
+def _is_ours(cls: type) -> bool:
+    return cls.__module__.startswith(("agentlocust.", "locust.", "builtins"))
+
+
+def _names_client(member: Any) -> bool:
+    if isinstance(member, type) and hasattr(member, "tasks"):  # a TaskSet
+        return any(_names_client(inner) for inner in [*vars(member).values(), *member.tasks])
+    code = getattr(member, "__code__", None)
+    return code is not None and "client" in code.co_names
+
+
+def _conversation(prompt: Prompt, system: str | None) -> tuple[str | None, str | Sequence[Any]]:
+    """A prompt's system text, which a caller's wins over, and the text or turns that it asks with."""
+    if prompt.messages is None:
+        return system, str(prompt)
+    told = [message["content"] for message in prompt.messages if message["role"] in ("system", "developer")]
+    turns = [message for message in prompt.messages if message["role"] in ("user", "assistant")]
+    return ("\n".join(told) if system is None and told else system), turns
 
 
 def _operation(dialect: Dialect) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from bisect import bisect_right
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from agentlocust.records import MAIN_PHASE, WARMUP_PHASE, AgentRun, Call, Labels
 from agentlocust.redact import Scrubber
 from agentlocust.usage import Usage
 from agentlocust.users.counting import LocalCounter
+from agentlocust.users.load import Load
 
 if TYPE_CHECKING:
     from locust.env import Environment
@@ -53,12 +55,15 @@ class Meter:
         self.ledger = Ledger()
         self.prices = prices
         self.scrubber = scrubber
+        self.load = Load(self)
         self.mock_url = ""
         self.seed = 0
         self.warmup_s = 0.0
         self.convention = Convention.AGENTLOCUST
         self._counter = LocalCounter()
         self._started = time.monotonic()
+        self._phases: list[str] = [MAIN_PHASE]
+        self._phases_from: list[float] = [0.0]
 
     def begin(
         self,
@@ -77,7 +82,13 @@ class Meter:
         self.convention = convention
         for model in models:
             self.prices.price(split_model(model)[0])
+        self._phases, self._phases_from = [MAIN_PHASE], [0.0]
         self._started = time.monotonic()
+
+    def enter_phase(self, name: str) -> None:
+        """What starts from now on belongs to phase `name`."""
+        self._phases.append(name)
+        self._phases_from.append(time.monotonic())
 
     def restart(self) -> None:
         """Locust's statistics were reset: forget what was measured, within the same test."""
@@ -88,7 +99,11 @@ class Meter:
     def phase_at(self, started: float) -> str:
         """The phase of a record that started then (monotonic seconds)."""
         # What was under way at a reset started before 0: that alone makes it no warm-up.
-        return WARMUP_PHASE if self.warmup_s and started - self._started < self.warmup_s else MAIN_PHASE
+        if self.warmup_s and started - self._started < self.warmup_s:
+            return WARMUP_PHASE
+        if len(self._phases) == 1:
+            return self._phases[0]
+        return self._phases[max(bisect_right(self._phases_from, started) - 1, 1)]
 
     # -- calls ---------------------------------------------------------------------------------
 
@@ -199,6 +214,10 @@ class Meter:
             entry.log(round(run.latency * 1000), 0)
             if run.error:
                 entry.log_error(run.error)
+
+    def record_start(self, name: str, lag_ns: int, late: bool, intended_ns: int) -> None:
+        """Record a task of User class `name` that began `lag_ns` after it was to; `late`: no user was free."""
+        self.ledger.add_start(name, self.phase_at(intended_ns / 1e9), lag_ns, self._second(), late=late)
 
     def record_metric(self, metric: str, value: float, name: str, labels: Labels) -> None:
         """Record one value of a user's own metric. Raises ValueError for nan, and for numbers beyond 1e15."""

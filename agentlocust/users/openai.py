@@ -33,6 +33,11 @@ class OpenAIUser(AgentUser):
         """The API that `chat` speaks."""
         return dialects.by_name(f"openai-{self.api}")
 
+    @classmethod
+    def import_sdk(cls) -> None:
+        """Import the SDK."""
+        _measured_client()
+
     @property
     def client(self) -> openai.OpenAI:
         """The official SDK on our transport: everything it does is measured the same way."""

@@ -12,10 +12,12 @@ from locust.exception import InterruptTaskSet, RescheduleTask, StopTest, StopUse
 
 from agentlocust.dialects.base import Decoded, Dialect, ToolRequest, ToolResult
 from agentlocust.records import AgentRun, Call, Labels, ToolCall
+from agentlocust.users.permits import NoPermit
 
 if TYPE_CHECKING:
     from agentlocust.users.base import AgentUser
 
+_CUT = (gevent.GreenletExit, NoPermit)  # the end of the test, not the agent's doing
 _CONTROL_FLOW = (InterruptTaskSet, RescheduleTask, StopTest, StopUser)  # Locust's own, not errors
 
 
@@ -45,7 +47,7 @@ class Tool:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        cancelled = isinstance(error, gevent.GreenletExit)
+        cancelled = isinstance(error, _CUT)
         if error is not None and not cancelled and not isinstance(error, _CONTROL_FLOW):
             self._error = self._error or f"{type(error).__name__}: {error}"
         self._run.tool_ended(self, self._request, self._started, self._error, cancelled=cancelled)
@@ -76,7 +78,7 @@ class Run:
         self._user = user
         self._meter = user.meter
         self._dialect = dialect
-        self._started_ns = time.monotonic_ns()
+        self._started_ns = 0
         self._unanswered: list[ToolRequest] = []
 
     def tool(self, name: str, *, id: str = "") -> Tool:
@@ -141,13 +143,15 @@ class Run:
             self._dialect.add_tool_results(self.messages, [answer])
 
     def __enter__(self) -> Self:
+        begun_ns = self._user._begin_run() if self.parent is None else 0
+        self._started_ns = begun_ns or time.monotonic_ns()
         self._user.current_run = self
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        cancelled = isinstance(error, gevent.GreenletExit)
+        cancelled = isinstance(error, _CUT)
         if error is not None and not cancelled and not isinstance(error, _CONTROL_FLOW):
             self.fail(f"{type(error).__name__}: {error}")
         started = self._started_ns / 1e9
@@ -167,6 +171,8 @@ class Run:
             labels=self.labels,
         )
         self._user.current_run = self.parent
+        if cancelled and self.parent is None and self._user.load.runs is not None:
+            self._user.load.runs.give_back()
         self._meter.record_run(record)
         if self.parent is not None:
             self.parent.child_ended(self)

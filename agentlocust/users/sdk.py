@@ -49,5 +49,14 @@ def transport_for(user: AgentUser) -> httpx2.Client:
         return user.meter.scrubber.scrub(body.decode("utf-8", "replace")).encode()
 
     key: Key = user._key
-    transport = SdkTransport(user.pool, user.timeouts, key, user._sdk_call_ended, scrub, strict=user.strict_stream)
+    transport = SdkTransport(
+        user.pool,
+        user.timeouts,
+        key,
+        user._sdk_call_ended,
+        scrub,
+        strict=user.strict_stream,
+        issue=user._issue,
+        not_issued=user._not_issued,
+    )
     return httpx2.Client(transport=transport, timeout=None, follow_redirects=False, trust_env=False)

@@ -43,11 +43,14 @@ class Finish(Protocol):
 class SdkCall:
     """One call of an SDK: attempts gathered under one tap, recorded once.
 
-    It counts from its first attempt: what the SDK does before is the generator's time, not the target's.
+    It counts from its first attempt (what the SDK does before is the generator's time, not the
+    target's), or from `started_ns` when that is when it was to begin.
     """
 
-    def __init__(self, finish: Finish) -> None:
+    def __init__(self, finish: Finish, started_ns: int = 0) -> None:
         self.tap: Tap | None = None
+        self.begun = False
+        self._started_ns = started_ns
         self.model = ""
         self.within_sdk = True
         self._finish = finish
@@ -56,7 +59,8 @@ class SdkCall:
     def begin(self, dialect: Dialect, model: str, *, streamed: bool, strict: bool, exchange: Exchange) -> None:
         """Another attempt starts."""
         if self.tap is None:
-            self.tap = Tap(dialect, streamed=streamed, strict=strict, started_ns=exchange.issued_ns)
+            self.begun = True
+            self.tap = Tap(dialect, streamed=streamed, strict=strict, started_ns=self._started_ns or exchange.issued_ns)
         self.model = model
         self.tap.watch(exchange)
         self._open = exchange
@@ -100,11 +104,22 @@ _current: ContextVar[SdkCall | None] = ContextVar("agentlocust_sdk_call", defaul
 class SdkTransport(httpx2.BaseTransport):
     """An httpx2 transport for one user's SDK client.
 
-    Requests to another origin than the key's never carry a key; redirects are not followed.
+    Requests to another origin than the key's never carry a key; redirects are not followed. `issue`
+    is asked before each call of an SDK and tells when it was to begin (monotonic ns, 0 for now);
+    `not_issued` is told when the SDK then asked for nothing that is measured.
     """
 
     def __init__(
-        self, pool: Pool, timeouts: Timeouts, key: Key, finish: Finish, scrub: Callable[[bytes], bytes], *, strict: bool
+        self,
+        pool: Pool,
+        timeouts: Timeouts,
+        key: Key,
+        finish: Finish,
+        scrub: Callable[[bytes], bytes],
+        *,
+        strict: bool,
+        issue: Callable[[], int] = lambda: 0,
+        not_issued: Callable[[], None] = lambda: None,
     ) -> None:
         self._pool = pool
         self._timeouts = timeouts
@@ -112,11 +127,13 @@ class SdkTransport(httpx2.BaseTransport):
         self._finish = finish
         self._scrub = scrub
         self._strict = strict
+        self._issue = issue
+        self._not_issued = not_issued
 
     @contextlib.contextmanager
     def call(self) -> Iterator[None]:
         """Stand around an SDK's request loop: what is sent inside is one call."""
-        call = SdkCall(self._finish)
+        call = SdkCall(self._finish, self._issue())
         token = _current.set(call)
         try:
             yield
@@ -127,6 +144,8 @@ class SdkTransport(httpx2.BaseTransport):
             call.sdk_returned()
         finally:
             _current.reset(token)
+            if not call.begun:
+                self._not_issued()
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
         """Send one attempt. Raises httpx2's own exceptions, so the SDK treats them as ever."""
