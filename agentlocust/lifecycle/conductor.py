@@ -24,18 +24,18 @@ from agentlocust.lifecycle.options import read_settings
 from agentlocust.lifecycle.orders import order_of_load
 from agentlocust.lifecycle.outputs import Outputs
 from agentlocust.lifecycle.quota import Quota
-from agentlocust.lifecycle.reports import Reports, add_vitals
+from agentlocust.lifecycle.reports import Reports
 from agentlocust.lifecycle.signals import end_children
+from agentlocust.lifecycle.ticker import Ticker, read_vitals
 from agentlocust.lifecycle.watching import Watching
 from agentlocust.mock.embedded import EmbeddedMock
 from agentlocust.monitor.generator import GeneratorMonitor
-from agentlocust.sla import decide, due, evaluate, worst
+from agentlocust.sla import decide, evaluate, worst
 from agentlocust.sla.verdict import COULD_NOT_START, NOT_VALID
 from agentlocust.summary import Summary
-from agentlocust.summary.series import series_points
 from agentlocust.users.base import MOCK_HOST, AgentUser
-from agentlocust.users.load import prepare
 from agentlocust.users.meter import Meter
+from agentlocust.users.sdk import prepare
 from agentlocust.wire.target import Origin, Target
 
 if TYPE_CHECKING:
@@ -60,7 +60,6 @@ class Conductor:
         self.plan = LoadPlan()  # what was asked for before Locust filled its options' gaps
         self.begun = Event()  # the test is ready everywhere, or refused
         self.warmup_s = 0.0  # that the driver is to hold
-        self.wake = Event()  # something happened that the ticker should look at
         self._own_shape = environment.shape_class  # the locustfile's, which Locust drives
         self._number = 0
         self._drained: Event | None = None
@@ -114,7 +113,7 @@ class Conductor:
                 self.master.begin(test)
             else:
                 prepare(users)
-                self.meter.load.begin(order_of_load(test), index=0, count=1)
+                self.meter.load.begin(order_of_load(test), index=0, count=1, idle=test.wake.set)
         except Refused as refusal:
             self._refuse(str(refusal))
         except AgentLocustError as error:
@@ -124,7 +123,7 @@ class Conductor:
         logger.info("agentlocust: seed %d, target %s", settings.seed, test.mock.url if test.mock else "--host")
         if self.monitor is not None:
             self.monitor.begin()
-        test.ticker = gevent.spawn(self._tick, test)
+        test.ticker = gevent.spawn(Ticker(test, self.meter, self.monitor, self.master, self._end_test).run)
         self.begun.set()
 
     def _warn_of_class_hosts(self, users: list[type[AgentUser]]) -> None:
@@ -164,27 +163,6 @@ class Conductor:
 
     # -- meanwhile -----------------------------------------------------------------------------
 
-    def _tick(self, test: LoadTest) -> None:
-        watched = [check for check in test.settings.checks if check.abort]
-        while self.current is test:
-            test.note_users(self.runner.user_count)
-            self.meter.load.count_offered()
-            if self.master is not None:
-                self.master.look_after()
-            self._read_monitor(test)
-            self._look_at_alerts(test)
-            if watched and (violated := due(watched, test.summary(), time.monotonic() - test.started)):
-                test.stop_reason = f"aborted: {violated[0].check}, observed {violated[0].observed_text}"
-                logger.error("agentlocust: %s", test.stop_reason)
-                self._end_test()
-                return
-            if test.quota.met(test.ledger):
-                logger.info("agentlocust: %s", test.quota)
-                self._end_test()
-                return
-            self.wake.clear()
-            self.wake.wait(1)
-
     def _end_test(self) -> None:
         gevent.spawn(self._quit if self._ends_by_itself() else self.runner.stop)
 
@@ -203,19 +181,6 @@ class Conductor:
             self.master.gather()
         else:
             self.meter.load.count_offered()
-
-    def _look_at_alerts(self, test: LoadTest) -> None:
-        if test.watching is not None and test.settings.watch.alerts:
-            t = time.monotonic() - test.started
-            whole = [point for point in series_points(test.ledger, {}, since_s=t - 3) if point.t <= t - 2]
-            test.watching.look(t, whole[-1] if whole else None)
-
-    def _read_monitor(self, test: LoadTest) -> None:
-        if self.monitor is not None:
-            vitals = self.monitor.take()
-            add_vitals(test.health, "local", vitals)
-            if test.watching is not None:
-                test.watching.add_generator("local", vitals["seconds"])
 
     def reset(self) -> None:
         """Locust's statistics were reset: so are ours."""
@@ -292,7 +257,7 @@ class Conductor:
         if self.monitor is not None:
             self.monitor.end()
         self.meter.load.end()
-        self._read_monitor(test)
+        read_vitals(test, self.monitor)
         if test.watching is not None:
             test.watching.stop()
         if log.unhandled_greenlet_exception:

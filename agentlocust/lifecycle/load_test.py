@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gevent
+from gevent.event import Event
 
 from agentlocust.errors import ConfigError
 from agentlocust.health import Health
@@ -28,7 +29,7 @@ from agentlocust.summary import Phase, Summary, TestFacts, build_summary
 from agentlocust.summary.bottleneck import bottleneck
 from agentlocust.summary.drift import drifts
 from agentlocust.summary.generator import hold_to_rating
-from agentlocust.summary.model import ShapeModel
+from agentlocust.summary.load_model import ShapeModel
 from agentlocust.users.base import MOCK_HOST
 from agentlocust.wire.target import Target
 
@@ -66,6 +67,7 @@ class LoadTest:
     problems: list[str] = field(default_factory=list)
     departed: list[str] = field(default_factory=list)
     ticker: gevent.Greenlet | None = None
+    wake: Event = field(default_factory=Event)  # the ticker should look now
     spans: list[Span] = field(default_factory=list)  # phases of a driven test
     finding: Finding | None = None
     quota: Quota = field(default_factory=Quota)

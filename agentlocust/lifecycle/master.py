@@ -118,6 +118,8 @@ class Master:
             self._reports.take(worker, data[KEY])
             if self._test is not None and data[KEY]["test"] == self._test.number:
                 self._test.quota.report(worker, data[KEY]["delta"])
+                if self._test.quota.met(self._test.ledger):
+                    self._test.wake.set()
 
     def enter(self, phase: str, rates: tuple[float, float, float]) -> None:
         """Tell the workers that a phase begins."""

@@ -10,7 +10,7 @@ from agentlocust.redact import terminal_safe
 from agentlocust.report.lines import WIDTH, Line, cut, fit, safe
 from agentlocust.sketch import Sketch
 from agentlocust.summary import Summary
-from agentlocust.summary.model import PhaseRow
+from agentlocust.summary.load_model import PhaseRow
 from agentlocust.units import show_count, show_percent, show_seconds, show_span
 
 MAX_PHASES = 8

@@ -12,7 +12,8 @@ from agentlocust.sketch import Sketch
 from agentlocust.sla.expression import Check, parse_check
 from agentlocust.sla.load import DEFAULT_ERROR_RATE
 from agentlocust.summary import courses
-from agentlocust.summary.model import Arrivals, CheckResult, OwnMetric, Row, Summary
+from agentlocust.summary.load_model import Arrivals
+from agentlocust.summary.model import CheckResult, OwnMetric, Row, Summary
 from agentlocust.trend import LEAST_POINTS, trend
 from agentlocust.units import PICOUSD, picousd_of, show_percent
 

@@ -5,13 +5,13 @@ from agentlocust.summary.model import (
     SCHEMA_VERSION,
     CheckResult,
     Row,
-    Stats,
     Summary,
     VerdictModel,
     dump_summary,
     json_schema_text,
     parse_summary,
 )
+from agentlocust.summary.parts import Stats
 
 __all__ = [
     "SCHEMA_VERSION",

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from agentlocust.ledger import Ledger
 from agentlocust.metrics import SCALE, Kind, Unit
-from agentlocust.summary.model import Arrivals, PhaseRow, Stats
+from agentlocust.summary.load_model import Arrivals, PhaseRow
+from agentlocust.summary.parts import Stats
 
 
 def arrivals(ledger: Ledger, phases: Sequence[PhaseRow]) -> list[Arrivals]:

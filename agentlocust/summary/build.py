@@ -13,19 +13,9 @@ from agentlocust.metrics import CATALOGUE, SCALE, Kind, Unit
 from agentlocust.records import MAIN_PHASE
 from agentlocust.summary.arrivals import arrivals
 from agentlocust.summary.generator import build_generator, grade_points
-from agentlocust.summary.model import (
-    FailureSample,
-    OwnMetric,
-    PhaseModel,
-    Row,
-    ShapeModel,
-    Stats,
-    Summary,
-    TestInfo,
-    Tokens,
-    Totals,
-    Validity,
-)
+from agentlocust.summary.load_model import PhaseModel, ShapeModel
+from agentlocust.summary.model import FailureSample, OwnMetric, Row, Summary, TestInfo, Totals, Validity
+from agentlocust.summary.parts import Stats, Tokens
 from agentlocust.summary.phases import phase_rows
 from agentlocust.summary.series import series_points
 from agentlocust.units import picousd_of, usd_text

@@ -9,7 +9,8 @@ from typing import Any, Literal
 from agentlocust.health import Grade, Health, Second
 from agentlocust.metrics import SCALE, Unit
 from agentlocust.rating import Rating
-from agentlocust.summary.model import Generator, Point, Stats, Summary, WorstSecond
+from agentlocust.summary.model import Generator, Point, Summary, WorstSecond
+from agentlocust.summary.parts import Stats
 
 BEYOND = 1.25  # of its rating: there the study's 99th percentile was off by tens of milliseconds
 _NS = SCALE[Unit.SECONDS]

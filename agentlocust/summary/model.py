@@ -6,68 +6,18 @@ Fields are added, never renamed; a reader leaves alone what it does not know.
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import Field, ValidationError
 
 from agentlocust.errors import ConfigError
-from agentlocust.sketch import Sketch
+from agentlocust.summary.load_model import Arrivals, PhaseModel, PhaseRow, ShapeModel
+from agentlocust.summary.parts import Count, Part, Stats, Tokens, Usd
 
 SCHEMA_VERSION: Literal[1] = 1
 
-Usd = Annotated[str, StringConstraints(pattern=r"^-?[0-9]+(\.[0-9]{1,12})?$")]
-Count = Annotated[int, Field(ge=0)]
 
-
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="allow", populate_by_name=True, ser_json_inf_nan="null")
-
-
-class Stats(_Part):
-    """A distribution: percentiles are nearest-rank within 1%, the rest is exact."""
-
-    count: Count
-    mean: float
-    min: float
-    max: float
-    p50: float
-    p90: float
-    p95: float
-    p99: float
-    p999: float = Field(alias="p99.9")
-
-    @classmethod
-    def of(cls, sketch: Sketch | None, scale: int) -> Stats | None:
-        """The stats of a sketch of which `scale` make one unit; None when it holds nothing."""
-        if sketch is None or not sketch.count:
-            return None
-        p50, p90, p95, p99, p999 = (sketch.percentile(p) / scale for p in (50, 90, 95, 99, 99.9))
-        low, high = sketch.min / scale, sketch.max / scale
-        return cls(
-            count=sketch.count,
-            mean=sketch.mean / scale,
-            min=low,
-            max=high,
-            p50=p50,
-            p90=p90,
-            p95=p95,
-            p99=p99,
-            p999=p999,
-        )
-
-
-class Tokens(_Part):
-    """Tokens: `input` holds what was read from and written to the cache, `output` the reasoning."""
-
-    input: Count = 0
-    cache_read: Count = 0
-    cache_write: Count = 0
-    output: Count = 0
-    reasoning: Count = 0
-    estimated: Count = 0
-
-
-class TestInfo(_Part):
+class TestInfo(Part):
     """What was run: where, by what, with which settings; `started` is ISO 8601 in UTC."""
 
     __test__: ClassVar[bool] = False  # not a test of pytest's
@@ -87,7 +37,7 @@ class TestInfo(_Part):
     budget_usd: Usd | None = None
 
 
-class CheckResult(_Part):
+class CheckResult(Part):
     """One check and what came of it; `observed` and `limit` in base units, with their readable text.
 
     `margin` is the distance to the limit as a share of it, negative beyond it.
@@ -108,7 +58,7 @@ class CheckResult(_Part):
     metric: str = ""
 
 
-class VerdictModel(_Part):
+class VerdictModel(Part):
     """The outcome: the process's exit code, its word, why, and every check."""
 
     exit_code: int
@@ -117,7 +67,7 @@ class VerdictModel(_Part):
     checks: list[CheckResult] = []
 
 
-class Validity(_Part):
+class Validity(Part):
     """Whether the numbers can be trusted: `saturated` and `degraded` tests are not valid.
 
     `saturated_allowed` when the user said that a saturated generator is no reason to fail.
@@ -130,7 +80,7 @@ class Validity(_Part):
     saturated_allowed: bool = False
 
 
-class WorstSecond(_Part):
+class WorstSecond(Part):
     """The generator's worst second; CPU is of one core."""
 
     t: Count
@@ -140,7 +90,7 @@ class WorstSecond(_Part):
     grade: Literal["valid", "strained", "saturated"]
 
 
-class Generator(_Part):
+class Generator(Part):
     """How the processes that made load did: `cpu` of one core each, sums of sockets and memory.
 
     `clock` says what stamped the bytes (`stamps` how often): the kernel, the hub, or both. `grades`
@@ -165,7 +115,7 @@ class Generator(_Part):
     rating: dict[str, Any] = {}
 
 
-class Totals(_Part):
+class Totals(Part):
     """Exact totals of the whole test, warm-up included. `censored`: more than 1% of calls were cut."""
 
     calls: Count = 0
@@ -187,7 +137,7 @@ class Totals(_Part):
     censored: bool = False
 
 
-class Row(_Part):
+class Row(Part):
     """Everything of one kind, name, model, phase and labels. `count` is completed and failed.
 
     `sketches` hold each metric's whole distribution (see `Sketch.encode`), so that any percentile
@@ -231,7 +181,7 @@ class Row(_Part):
     sketches: dict[str, list[int]] = {}
 
 
-class OwnMetric(_Part):
+class OwnMetric(Part):
     """A metric that the locustfile recorded itself."""
 
     metric: str
@@ -242,65 +192,7 @@ class OwnMetric(_Part):
     sketch: list[int]
 
 
-class PhaseModel(_Part):
-    """A named part of the test, in seconds from its start; `users` or `rate` (/s) at its end."""
-
-    name: str
-    start_s: float
-    end_s: float
-    users: Count | None = None
-    rate: float | None = None
-
-
-class PhaseRow(_Part):
-    """What came of all the time that a phase lasted; each call belongs to the phase it started in."""
-
-    name: str
-    seconds: float
-    calls: Count = 0
-    failed: Count = 0
-    cancelled: Count = 0
-    runs: Count = 0
-    throughput: float = 0.0
-    ttft: Stats | None = None
-    latency: Stats | None = None
-    cost_usd: Usd = "0"
-
-
-class Arrivals(_Part):
-    """Open-loop starts of a User class in a phase of so many seconds: due, begun, without a free user.
-
-    `schedule_lag` is how late they began; `sketch` its whole distribution.
-    """
-
-    name: str
-    phase: str
-    seconds: float
-    offered: Count
-    started: Count
-    late: Count
-    schedule_lag: Stats | None = None
-    sketch: list[int] = []
-
-
-class ShapeModel(_Part):
-    """The load that was asked for and what it found out: sentences, and metrics for checks.
-
-    `complete` is False for a test that ended before its shape did. `searches` when the shape
-    drives the target beyond its limits on purpose: checks are then its conditions, not the test's.
-    """
-
-    name: str
-    load: str
-    settings: dict[str, Any] = {}
-    complete: bool = False
-    searches: bool = False
-    sentences: list[str] = []
-    figures: dict[str, Any] = {}
-    metrics: dict[str, float | None] = {}
-
-
-class Point(_Part):
+class Point(Part):
     """One step of the test's series, `t` seconds from its start; counts are of the step."""
 
     t: float
@@ -322,7 +214,7 @@ class Point(_Part):
     grade: Literal["valid", "strained", "saturated"] | None = None
 
 
-class FailureSample(_Part):
+class FailureSample(Part):
     """One text of a failure and how often it was met; only a bounded number is kept."""
 
     kind: str
@@ -332,7 +224,7 @@ class FailureSample(_Part):
     times: Count
 
 
-class Summary(_Part):
+class Summary(Part):
     """One test. See the field's own models for what each part promises."""
 
     schema_version: Literal[1] = Field(default=SCHEMA_VERSION, alias="schema")

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from agentlocust.ledger import Ledger
 from agentlocust.metrics import SCALE, Kind, Unit
 from agentlocust.sketch import Sketch
-from agentlocust.summary.model import PhaseRow, Stats
+from agentlocust.summary.load_model import PhaseRow
+from agentlocust.summary.parts import Stats
 from agentlocust.units import usd_text
 
 if TYPE_CHECKING:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
-from decimal import Decimal
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from locust import User
@@ -14,7 +13,6 @@ from locust.user.task import LOCUST_STATE_STOPPING, LOCUST_STATE_WAITING
 
 from agentlocust.dialects.base import Dialect
 from agentlocust.failures import Failure
-from agentlocust.metrics import SCALE, Unit
 from agentlocust.mock.behaviour import split_model
 from agentlocust.records import Call, Labels
 from agentlocust.shapes.arrivals import Arrivals
@@ -24,7 +22,7 @@ from agentlocust.shapes.schedule import Start
 from agentlocust.sla import Slo
 from agentlocust.users.load import Load
 from agentlocust.users.meter import Asked, Meter
-from agentlocust.users.reply import Reply
+from agentlocust.users.reply import Check, Reply, fill_reply, judged
 from agentlocust.users.run import Run
 from agentlocust.wire.exchange import Exchange, HttpRequest, Timeouts
 from agentlocust.wire.pool import Pool
@@ -36,8 +34,6 @@ if TYPE_CHECKING:
     from locust.env import Environment
 
     from agentlocust.shapes.trace import Arrival
-
-Check = Callable[[Reply], object]
 
 MOCK_HOST = "mock"
 
@@ -91,12 +87,6 @@ class AgentUser(User):
         self._key: Key = key_from_environment(self.key_variable, self.target.origin)
         self._slo = Slo.parse(self.goodput) if self.goodput else None
         self._client: Any = None
-
-    @classmethod
-    def uses_client(cls) -> bool:
-        """True when the code of the class, or of its tasks, names `client`."""
-        code = [member for base in cls.__mro__ if not _is_ours(base) for member in vars(base).values()]
-        return any(_names_client(member) for member in [*code, *cls.tasks])
 
     @classmethod
     def import_sdk(cls) -> None:
@@ -250,7 +240,7 @@ class AgentUser(User):
     def _not_issued(self) -> None:
         """The call never came to be: another may."""
         if self.load.calls is not None:
-            self.load.calls.give_back()
+            self.load.calls.ended(cut=True)
 
     def _begin_run(self) -> int:
         """As `_issue`, for a run that is no part of another."""
@@ -294,13 +284,13 @@ class AgentUser(User):
         reply = Reply()
 
         def fill(call: Call) -> str:
-            _fill(reply, call, outcome)
-            return _judged(check, reply) if check is not None else ""
+            fill_reply(reply, call, outcome)
+            return judged(check, reply) if check is not None else ""
 
         call = self.meter.record_call(outcome, asked, judge=fill)
-        if call.cancelled:
-            self._not_issued()
-        _fill(reply, call, outcome)
+        if self.load.calls is not None:
+            self.load.calls.ended(cut=call.cancelled)
+        fill_reply(reply, call, outcome)
         if self.current_run is not None:
             self.current_run.call_ended(call)
         return reply, outcome
@@ -309,17 +299,6 @@ class AgentUser(User):
         request = tap.exchange.request if tap.exchange is not None else None
         body = request.body if request is not None else b""
         self._finish(tap, self._asked("", tap.dialect, model, body, ()), cut=cut)
-
-
-def _is_ours(cls: type) -> bool:
-    return cls.__module__.startswith(("agentlocust.", "locust.", "builtins"))
-
-
-def _names_client(member: Any) -> bool:
-    if isinstance(member, type) and hasattr(member, "tasks"):  # a TaskSet
-        return any(_names_client(inner) for inner in [*vars(member).values(), *member.tasks])
-    code = getattr(member, "__code__", None)
-    return code is not None and "client" in code.co_names
 
 
 def _conversation(prompt: Prompt, system: str | None) -> tuple[str | None, str | Sequence[Any]]:
@@ -337,29 +316,3 @@ def _operation(dialect: Dialect) -> str:
 
 def _labels(labels: Mapping[str, str] | None) -> Labels:
     return tuple(sorted((str(key), str(value)) for key, value in labels.items())) if labels else ()
-
-
-def _judged(check: Check, reply: Reply) -> str:
-    try:
-        verdict = check(reply)
-    except Exception as error:  # the user's own code: what it raises is its verdict
-        return f"check raised {type(error).__name__}: {error}"
-    if isinstance(verdict, str):
-        return verdict
-    return "check failed" if verdict is False else ""
-
-
-def _fill(reply: Reply, call: Call, outcome: Outcome) -> None:
-    decoded = outcome.decoded
-    reply.text = decoded.text
-    reply.reasoning = decoded.reasoning
-    reply.tool_calls = decoded.tool_calls
-    reply.usage = call.usage
-    reply.cost = None if call.cost_picousd is None else Decimal(call.cost_picousd) / SCALE[Unit.USD]
-    reply.ttft = call.ttft
-    reply.latency = call.latency
-    reply.finish_reason = decoded.finish_reason
-    reply.model = decoded.model or call.model
-    reply.status = call.status
-    reply.failure = call.failure
-    reply.raw = decoded.raw

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,6 @@ from agentlocust.shapes.trace import TracePart
 from agentlocust.users.permits import Permits
 
 if TYPE_CHECKING:
-    from agentlocust.users.base import AgentUser
     from agentlocust.users.meter import Meter
 
 
@@ -42,15 +41,26 @@ class Load:
         self._offered: dict[str, int] = {}
         self._shares: Mapping[str, float] = {}
 
-    def begin(self, order: Mapping[str, Any], *, index: int, count: int, ask: Callable[[], None] | None = None) -> None:
-        """A test begins with this order; `ask` has the master grant permits, without it all are here."""
+    def begin(
+        self,
+        order: Mapping[str, Any],
+        *,
+        index: int,
+        count: int,
+        idle: Callable[[], None],
+        ask: Callable[[], None] | None = None,
+    ) -> None:
+        """A test begins with this order; `ask` has the master grant permits, without it all are here.
+
+        `idle` is told when those that were here are used up and what they permitted has ended.
+        """
         self.end()
         self.think_s = order["think_s"]
         self._shares = order["shares"]
         seed = order["seed"]
         prompts = Prompts.decode(order["dataset"], seed) if order["dataset"] is not None else None
         self.prompts = PromptSource(PromptSpec.parse(*order["sizes"]), prompts, seed)
-        quota = Permits(0 if ask is not None else order["quota_total"], ask) if order["quota"] else None
+        quota = Permits(0 if ask is not None else order["quota_total"], ask, idle) if order["quota"] else None
         self.calls = quota if order["quota"] == Kind.LLM else None
         self.runs = quota if order["quota"] == Kind.AGENT else None
         for name in self._shares:
@@ -122,10 +132,3 @@ class Load:
         self.prompts = PromptSource()
         self.gates = {}
         self._schedules, self._replays, self._offered = {}, {}, {}
-
-
-def prepare(users: Iterable[type[AgentUser]]) -> None:
-    """Import the SDKs that `client` needs before the test begins: later it would hold up every user for a second."""
-    for cls in users:
-        if cls.uses_client():
-            cls.import_sdk()

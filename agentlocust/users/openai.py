@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
 from agentlocust import dialects
 from agentlocust.dialects.base import Dialect
-from agentlocust.users.base import AgentUser, Check
-from agentlocust.users.reply import Reply
+from agentlocust.users.base import AgentUser
+from agentlocust.users.reply import Check, Reply
 from agentlocust.users.sdk import measured, probe_machine, transport_for
 
 if TYPE_CHECKING:

@@ -18,15 +18,22 @@ class NoPermit(StopUser):
 
 
 class Permits:
-    """This process's stock of permits; `ask` tells whoever has more that some are wanted.
+    """This process's stock of permits.
+
+    `ask` tells whoever has more that some are wanted, `idle` that all are used up and that nothing of
+    what they permitted is under way.
 
     A user without one waits, and like any user that waits between tasks it can be stopped at once:
     should a permit come back, from a call that was cut, it goes on.
     """
 
-    def __init__(self, stock: int = 0, ask: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self, stock: int = 0, ask: Callable[[], None] | None = None, idle: Callable[[], None] = lambda: None
+    ) -> None:
         self._stock = stock
         self._ask = ask
+        self._idle = idle
+        self._in_use = 0
         self._asked = False
         self._news = Event()
 
@@ -35,6 +42,7 @@ class Permits:
         if self._stock <= 0:
             self._wait(user)
         self._stock -= 1
+        self._in_use += 1
 
     def _wait(self, user: AgentUser) -> None:
         state = user._state
@@ -52,9 +60,14 @@ class Permits:
                 raise NoPermit
             user._state = state
 
-    def give_back(self) -> None:
-        """What was permitted was cut: somebody else may."""
-        self.grant(1)
+    def ended(self, *, cut: bool = False) -> None:
+        """What was permitted has ended; was it cut, somebody else may."""
+        self._in_use -= 1
+        if cut:
+            self._stock += 1
+            self._news.set()
+        elif not self._in_use and not self._stock:
+            self._idle()
 
     def grant(self, n: int) -> None:
         """Add to the stock."""

@@ -171,9 +171,9 @@ class Run:
             labels=self.labels,
         )
         self._user.current_run = self.parent
-        if cancelled and self.parent is None and self._user.load.runs is not None:
-            self._user.load.runs.give_back()
         self._meter.record_run(record)
+        if self.parent is None and self._user.load.runs is not None:
+            self._user.load.runs.ended(cut=cancelled)
         if self.parent is not None:
             self.parent.child_ended(self)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from gevent.lock import BoundedSemaphore
@@ -16,6 +17,27 @@ if TYPE_CHECKING:
 
 
 _probing = BoundedSemaphore()
+_NESTED = 5  # how deep TaskSets are looked into
+
+
+def prepare(users: Iterable[type[AgentUser]]) -> None:
+    """Import the SDKs that `client` needs before the test begins: later it would hold up every user for a second."""
+    for cls in users:
+        code = [member for base in cls.__mro__ if not _is_ours(base) for member in vars(base).values()]
+        if any(_names_client(member) for member in [*code, *cls.tasks]):
+            cls.import_sdk()
+
+
+def _is_ours(cls: type) -> bool:
+    return cls.__module__.startswith(("agentlocust.", "locust.", "builtins"))
+
+
+def _names_client(member: Any, depth: int = 0) -> bool:
+    if isinstance(member, type) and hasattr(member, "tasks"):  # a TaskSet, in which others may be nested
+        inside = [*vars(member).values(), *member.tasks]
+        return depth < _NESTED and any(_names_client(inner, depth + 1) for inner in inside)
+    code = getattr(member, "__code__", None)
+    return code is not None and "client" in code.co_names
 
 
 def probe_machine(client: Any) -> None:

@@ -13,7 +13,8 @@ from agentlocust.records import WARMUP_PHASE, AgentRun, Call, ToolCall
 from agentlocust.sketch import Sketch
 from agentlocust.sla import due, evaluate, load_checks, parse_check
 from agentlocust.summary import CheckResult, Phase, Summary, TestFacts, build_summary, dump_summary, parse_summary
-from agentlocust.summary.model import Arrivals, Point, ShapeModel
+from agentlocust.summary.load_model import Arrivals, ShapeModel
+from agentlocust.summary.model import Point
 from agentlocust.usage import Usage
 
 PHASES = [Phase(WARMUP_PHASE, 0, 20), Phase("main", 20, 120)]

@@ -9,7 +9,8 @@ import pytest
 
 from agentlocust.summary import Summary
 from agentlocust.summary.drift import drift_lines, drifts
-from agentlocust.summary.model import PhaseModel, Point, TestInfo
+from agentlocust.summary.load_model import PhaseModel
+from agentlocust.summary.model import Point, TestInfo
 
 MB = 10**6
 SECONDS = 300
