@@ -75,6 +75,19 @@ def options() -> None:
 
 
 @main.command()
+@click.argument("name", default="")
+def shapes(name: str) -> None:
+    """List the load shapes for --shape, or the keys of one of them."""
+    from agentlocust.shapes.spec import NAMES, keys_text
+
+    if not name:
+        for kind in NAMES.values():
+            click.echo(f"{kind.name:<16} {kind.asks}")
+        return
+    click.echo(keys_text(name))
+
+
+@main.command()
 @click.option(
     "--ttft", type=click.FloatRange(1, 60_000), default=200.0, show_default=True, help="The mock's TTFT, milliseconds."
 )

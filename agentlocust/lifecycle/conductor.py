@@ -128,7 +128,7 @@ class Conductor:
 
     def _warn_of_class_hosts(self, users: list[type[AgentUser]]) -> None:
         for cls in users:
-            if cls.host:
+            if cls.host not in (None, "", MOCK_HOST):
                 logger.warning(
                     "%s.host is set, but only --host names a real target: the embedded mock LLM is used", cls.__name__
                 )

@@ -164,11 +164,11 @@ class LoadTest:
         return found
 
     def _warnings(self) -> list[str]:
-        counts, dataset = self.ledger.counts, self.settings.load.dataset
-        if dataset is None:
-            return []
+        counts, plan = self.ledger.counts, self.settings.load
+        if plan.dataset is None:
+            return list(plan.notes)
         repeated = repeat_warning(counts.get("prompts_given", 0), counts.get("prompts_repeated", 0))
-        return [text for text in (dataset.warning(), repeated) if text]
+        return [text for text in (plan.dataset.warning(), repeated, *plan.notes, *plan.dataset.notes) if text]
 
     def _shape(self) -> ShapeModel | None:
         plan = self.settings.load
@@ -193,12 +193,16 @@ class LoadTest:
         classes = [cls.__name__ for cls in self.environment.user_classes]
         stop_timeout = self.environment.stop_timeout
         return {
-            **{key.removeprefix("agentlocust_"): value for key, value in own.items()},
+            **{key.removeprefix("agentlocust_"): _without_blanks(value) for key, value in own.items()},
             **locust,
             "stop_timeout_s": stop_timeout,
             "user_classes": classes,
             "target": "embedded mock" if self.mock is not None else "host",
         }
+
+
+def _without_blanks(value: Any) -> Any:
+    return [item for item in value if item] if isinstance(value, list) else value
 
 
 def versions() -> dict[str, str]:

@@ -27,6 +27,7 @@ from agentlocust.wire.target import Target
 
 STOP_TIMEOUT_S = 30  # without one Locust cuts calls in mid-stream, which are billed all the same
 MAX_SEED = 2**31 - 1
+_valid: list[dict[str, Any]] = []  # command lines of this process that were found valid
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,16 +48,23 @@ class Settings:
 
 
 def add_options(parser: LocustArgumentParser) -> None:
-    """Add the pack's options to Locust's. Called again for each page of the web UI: cheap."""
+    """Add the pack's options to Locust's. Called again for each page of the web UI: cheap.
+
+    What may be given several times has one empty text by default: of a list without any, Locust's form
+    believes that it holds numbers.
+    """
     if any(action.dest == "agentlocust_sla" for action in parser._actions):
         return
     group = parser.add_argument_group("agentlocust", "LLM calls, tokens, dollars and the SLA verdict")
 
     def add(option: str, **settings: Any) -> None:
         name = option.lstrip("-").replace("-", "_")
-        group.add_argument(option, dest=f"agentlocust_{name}", env_var=f"AGENTLOCUST_{name.upper()}", **settings)
+        action = group.add_argument(
+            option, dest=f"agentlocust_{name}", env_var=f"AGENTLOCUST_{name.upper()}", **settings
+        )
+        action.include_in_web_ui = True  # a group forgets what the parser would do
 
-    add("--sla", action="append", default=[], metavar="FILE or EXPR", help="a check, or a file of checks; repeatable")
+    add("--sla", action="append", default=[""], metavar="FILE or EXPR", help="a check, or a file of checks; repeatable")
     add("--seed", type=int, default=0, help="makes choices repeat; drawn and printed if absent")
     add("--warmup", default="0s", metavar="TIME", help="time left out of the verdict, e.g. 30s")
     add("--out", default="results", metavar="DIR", help="where the test's directory goes; none for nothing")
@@ -66,7 +74,7 @@ def add_options(parser: LocustArgumentParser) -> None:
     add("--shape", default="", metavar="NAME:K=V,…", help="the load over time, e.g. spike:baseline=10,spike=100")
     add("--time-scale", default="1", metavar="N", help="times every duration of the shape, e.g. 0.1 for a trial")
     add("--patterns", default="", metavar="FILE", help="load patterns of your own, for --shape")
-    add("--rate", action="append", default=[], metavar="RATE", help="open loop: tasks begin at 20/s, or Class=20/s")
+    add("--rate", action="append", default=[""], metavar="RATE", help="open loop: tasks begin at 20/s, or Class=20/s")
     add("--arrivals", default="poisson", metavar="LAW", help="how: poisson, constant, uniform or gamma(k)")
     add("--calls", type=int, default=0, metavar="N", help="stop after exactly N calls over all workers")
     add("--agent-runs", type=int, default=0, metavar="N", help="stop after exactly N agent runs over all workers")
@@ -74,12 +82,12 @@ def add_options(parser: LocustArgumentParser) -> None:
     add("--dataset", default="", metavar="FILE", help="prompts for self.prompt(), e.g. prompts.jsonl:order=shuffle")
     add("--prompt-tokens", default="", metavar="N", help="how long self.prompt() is, e.g. 512 or lognormal(512,0.3)")
     add("--output-tokens", default="", metavar="N", help="how long its reply is to be, at most")
-    add("--watch", action="append", default=[], metavar="WHAT", help="a pid, port, name or cmd:PATTERN to watch")
+    add("--watch", action="append", default=[""], metavar="WHAT", help="a pid, port, name or cmd:PATTERN to watch")
     add("--watch-interval", default="1s", metavar="TIME", help="how often it is read, down to 100ms")
-    add("--alert", action="append", default=[], metavar="RULE", help="e.g. 'cpu(target) > 90% for 10s'; repeatable")
-    add("--scrape", action="append", default=[], metavar="URL", help="a target's Prometheus page; repeatable")
+    add("--alert", action="append", default=[""], metavar="RULE", help="e.g. 'memory(target) > 2GB for 9s'; repeatable")
+    add("--scrape", action="append", default=[""], metavar="URL", help="a target's Prometheus page; repeatable")
     add("--gpu", action="store_true", default=False, help="watch this machine's NVIDIA GPUs")
-    add("--pricing", action="append", default=[], metavar="FILE", help="prices that win over ours; repeatable")
+    add("--pricing", action="append", default=[""], metavar="FILE", help="prices that win over ours; repeatable")
     for action in parser._actions:
         if action.dest == "stop_timeout":
             action.default = str(STOP_TIMEOUT_S)
@@ -99,12 +107,15 @@ def _validate_after_parsing(parser: LocustArgumentParser) -> None:
 
     def parse_and_validate(*args: Any, **kwargs: Any) -> argparse.Namespace:
         options: argparse.Namespace = parse(*args, **kwargs)
+        if vars(options) in _valid:  # each page of the web UI parses the command line again
+            return options
         try:
             read_settings(options, user_classes(options))
             if options.host and options.host != MOCK_HOST and user_classes(options):
                 Target.parse(options.host)
         except ConfigError as error:
             parser.error(str(error))
+        _valid.append(dict(vars(options)))
         return options
 
     parser.parse_args = parse_and_validate

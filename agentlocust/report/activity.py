@@ -97,11 +97,16 @@ def _runs(summary: Summary) -> list[Line]:
     parts = [f"{totals.runs:,}", f"{show_percent(1 - totals.runs_failed / totals.runs)} ok"]
     calls, tools = _merged(rows, "run_calls"), _merged(rows, "run_tool_calls")
     if calls.sum or tools.sum:
-        parts.append(f"{show_count(round(calls.mean, 1))} calls and {show_count(round(tools.mean, 1))} tools a run")
+        parts.append(f"{_a_run(calls, 'call')} and {_a_run(tools, 'tool')} a run")
     latency = _merged(rows, "run_latency")
     if latency.count:
         parts.append(f"p95 {show_seconds(latency.percentile(95) / SCALE[Unit.SECONDS])}")
     return [Line(cut("runs    " + "   ".join(parts)))]
+
+
+def _a_run(sketch: Sketch, word: str) -> str:
+    mean = round(sketch.mean, 1)
+    return f"{show_count(mean)} {word}{'' if mean == 1 else 's'}"
 
 
 def _calls(summary: Summary) -> list[Line]:

@@ -15,6 +15,7 @@ from agentlocust.units import show_count, show_percent, show_seconds, show_span
 
 MAX_PHASES = 8
 MAX_SENTENCES = 4
+NOT_FOUND = "not found"
 _NAME = 17
 
 
@@ -88,7 +89,8 @@ def _rate(per_s: float) -> str:
 def limit_lines(summary: Summary) -> list[Line]:
     """What limited the test, and what drifted in it."""
     lines = []
-    if summary.bottleneck.get("sentence"):
+    searches = summary.shape is not None and summary.shape.searches
+    if summary.bottleneck.get("limit", NOT_FOUND) != NOT_FOUND or (searches and summary.bottleneck):
         lines += _wrapped(str(summary.bottleneck["sentence"]))
     for drift in summary.drift:
         if drift.get("matters"):

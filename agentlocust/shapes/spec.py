@@ -99,6 +99,13 @@ def describe(shape: Shape) -> str:
     return f"{shape.name}: {(kind.tell if kind else patterns.tell)(shape)}"
 
 
+def keys_text(name: str) -> str:
+    """What a shape asks and all it can be told, for a terminal. Raises ConfigError for an unknown one."""
+    kind = _kind(name, BUILTIN)
+    rows = [f"  {key.name:<14} {key.meaning} ({key.default})" for key in kind.keys]
+    return "\n".join([f"{kind.name}: {kind.asks}", *rows])
+
+
 def shapes_markdown() -> str:
     """The Markdown that the documentation shows: every shape, then the keys of each."""
     lines = ["| shape | |", "|---|---|"]

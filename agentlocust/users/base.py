@@ -49,6 +49,7 @@ class AgentUser(User):
     """
 
     abstract = True
+    host = MOCK_HOST  # what Locust's form shows; only --host names another target
 
     model: str = ""
     system: str = ""

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from agentlocust.metrics import catalogue_markdown
+from agentlocust.mock import behaviour, pressure
+from agentlocust.shapes.spec import NAMES, shapes_markdown
 from agentlocust.sla import load_checks
 from harness import ROOT, clean_environment, free_port, run
 
@@ -79,6 +81,21 @@ def test_the_metric_table_is_the_catalogue():
     """The README's metrics are those that checks know."""
     table = README.split("<!-- metrics -->\n")[1].split("\n<!-- /metrics -->")[0]
     assert table.strip() == catalogue_markdown().strip()
+
+
+def test_the_shapes_and_their_keys_are_the_code_s():
+    """The page about shapes lists exactly what --shape knows, and the README names each."""
+    page = (ROOT / "agentlocust" / "shapes" / "README.md").read_text(encoding="utf-8")
+    table = page.split("<!-- keys -->\n")[1].split("\n<!-- /keys -->")[0]
+    assert table.strip() == shapes_markdown().strip()
+    assert [name for name in NAMES if f"`{name}`" not in README] == []
+
+
+def test_every_key_of_the_mock_is_told():
+    """The README's table of the mock leaves none of its keys out."""
+    keys = [*behaviour._READERS, *pressure.READERS]
+    assert len(keys) > 30
+    assert [key for key in keys if f"`{key}`" not in README] == []
 
 
 def test_the_option_table_is_complete():
