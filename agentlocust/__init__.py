@@ -10,6 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from agentlocust.shapes.arrivals import constant, gamma, poisson, uniform
     from agentlocust.users.anthropic import AnthropicUser
     from agentlocust.users.base import AgentUser
     from agentlocust.users.openai import OpenAIUser
@@ -18,7 +19,17 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-__all__ = ["AgentUser", "AnthropicUser", "OpenAIUser", "Reply", "Timeouts"]
+__all__ = [
+    "AgentUser",
+    "AnthropicUser",
+    "OpenAIUser",
+    "Reply",
+    "Timeouts",
+    "constant",
+    "gamma",
+    "poisson",
+    "uniform",
+]
 
 _HOMES = {
     "AgentUser": "agentlocust.users.base",
@@ -26,6 +37,10 @@ _HOMES = {
     "OpenAIUser": "agentlocust.users.openai",
     "Reply": "agentlocust.users.reply",
     "Timeouts": "agentlocust.wire.exchange",
+    "constant": "agentlocust.shapes.arrivals",
+    "gamma": "agentlocust.shapes.arrivals",
+    "poisson": "agentlocust.shapes.arrivals",
+    "uniform": "agentlocust.shapes.arrivals",
 }
 
 

@@ -16,7 +16,7 @@ from agentlocust.lifecycle.log_filter import ScrubbingFilter, scrub_exception, s
 from agentlocust.lifecycle.options import add_options, read_settings, user_classes
 from agentlocust.lifecycle.outputs import Outputs
 from agentlocust.lifecycle.signals import Signals
-from agentlocust.lifecycle.worker import Worker
+from agentlocust.lifecycle.worker import Worker, hold_messages
 from agentlocust.pricing import PriceBook
 from agentlocust.redact import Scrubber
 from agentlocust.shapes import gate
@@ -62,6 +62,7 @@ def _add_options(parser: LocustArgumentParser) -> None:
 
 
 gate.install()  # before any user exists
+hold_messages()
 
 
 @events.init.add_listener

@@ -72,6 +72,10 @@ class Conductor:
         if plan.driven and self._own_shape is not None:
             logger.warning("agentlocust: %s is left out: --shape wins", type(self._own_shape).__name__)
         self.plan = plan
+        reset = bool(self.options.reset_stats)
+        if plan.driven and reset:
+            logger.warning("agentlocust: --reset-stats is left out: a ramp-up is a phase of its own")
+        self.environment.reset_stats = reset and not plan.driven  # else each step of a level would reset them
         shape = DrivenShape(self) if plan.driven else self._own_shape
         if shape is not None:
             shape.runner = self.runner
@@ -118,6 +122,9 @@ class Conductor:
             self._refuse(str(refusal))
         except AgentLocustError as error:
             self._refuse(str(error))
+        except Exception as error:
+            logger.exception("agentlocust: a bug of its own")
+            self._refuse(f"{type(error).__name__}: {error}")
         test.begun = True
         test.started = test.measured_from = time.monotonic()
         logger.info("agentlocust: seed %d, target %s", settings.seed, test.mock.url if test.mock else "--host")
@@ -279,10 +286,10 @@ class Conductor:
             test.mock.stop()
 
     def _judge(self, test: LoadTest, summary: Summary) -> int:
-        shape = self.plan.shape
+        shape = test.settings.load.shape  # the plan may be the next test's by now
         checks = test.settings.checks
         if shape is not None and shape.searches:
-            checks = tuple(check for check in checks if not is_condition(check))
+            checks = tuple(check for check in checks if not (check.default or is_condition(check)))
         results = evaluate(checks, summary)
         summary.verdict = decide(summary, results)
         return self.outputs.write(test, summary, results)

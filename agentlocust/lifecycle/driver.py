@@ -27,6 +27,7 @@ logger = logging.getLogger(__name__)
 STEP_S = 0.25  # how often a level that moves is followed
 LOOK_S = 1.0  # how often a stage that may end early is looked at
 POOL_S = 30.0  # how long the users of an open loop may take to be there
+SETTLE_S = 0.1  # for the last of them to come to the gate
 LEAST_RATE = 100.0  # users a second: a level is reached at once
 AGAIN_S = 1.0  # after which a target that was missed is ordered again
 # What Locust says each time a level moves, several times a second; phases are told instead.
@@ -76,6 +77,7 @@ class Driver:
         self._target = 0
         self._commanded = -1
         self._changed = Event()
+        self._risen = False  # a level called for someone
         self._phase = ""
         self._began = 0.0  # of the stage (monotonic)
 
@@ -88,16 +90,17 @@ class Driver:
             logger.info("agentlocust: %s", describe(shape))
         locust_log = logging.getLogger("locust.runners")
         locust_log.addFilter(_not_chatter)
-        program = self._program(shape.run())
-        stage = next(program)
-        self._target = max(self._users(stage.start), 1)
+        program = shape.run()
+        first = next(program)
+        self._target = max(self._users(first.start), 1)
         commander = gevent.spawn(self._command)
         try:
             self._conductor.begun.wait()
             test = self._conductor.current
             if test is not None:  # else it was refused
                 self._await_pool()
-                test.finding = self._through(program, stage, test)
+                test.finding = self._through(self._program(program, first), test)
+                self._cease(test)
         finally:
             commander.kill(block=False)
             locust_log.removeFilter(_not_chatter)
@@ -107,10 +110,11 @@ class Driver:
         until = time.monotonic() + POOL_S
         while self._load is Load.RATE and self._runner.user_count < self._plan.pool and time.monotonic() < until:
             gevent.sleep(0.01)
+        if self._load is Load.RATE:
+            gevent.sleep(SETTLE_S)
 
-    def _program(self, program: Program) -> Program:
-        """The shape, with a warm-up at its first level before it."""
-        stage = next(program)
+    def _program(self, program: Program, stage: Stage) -> Program:
+        """The shape from its first stage on, with a warm-up at that level before it."""
         warmup_s = self._conductor.warmup_s
         if warmup_s:
             yield Stage.hold(WARMUP_PHASE, warmup_s, stage.start)
@@ -122,8 +126,9 @@ class Driver:
                 found: Finding = end.value
                 return found
 
-    def _through(self, program: Program, stage: Stage, test: LoadTest) -> Finding | None:
+    def _through(self, program: Program, test: LoadTest) -> Finding | None:
         """What the shape found; None when time was up before."""
+        stage = next(program)
         limit = self._plan.run_time_s
         until = time.monotonic() + limit + self._conductor.warmup_s if limit else math.inf
         while True:
@@ -149,9 +154,11 @@ class Driver:
             span.end_s = time.monotonic() - test.started
             if stage.enough is not None and elapsed >= look:
                 look = elapsed + LOOK_S
+                self._conductor.gather()
                 if stage.enough(self._seen(stage, test)):
                     break
-            gevent.sleep(max(min(STEP_S, stage.seconds - elapsed), 0.001))
+            due = look - elapsed if stage.enough is not None and look > elapsed else STEP_S
+            gevent.sleep(max(min(STEP_S, stage.seconds - elapsed, due), 0.001))
         self._follow(stage, stage.seconds)
         span.end_s = time.monotonic() - test.started
         return True
@@ -169,6 +176,12 @@ class Driver:
         test.spans[-1].level = stage.end
         self._phase = stage.phase
 
+    def _cease(self, test: LoadTest) -> None:
+        """The load ends here: Locust takes a while before it stops the users, and more would arrive."""
+        if self._plan.open_loop:
+            self._conductor.enter(self._phase, (0.0, 0.0, 0.0))
+        test.spans[-1].end_s = time.monotonic() - test.started
+
     def _level(self, stage: Stage) -> str:
         unit = "/s" if self._load is Load.RATE else " users"
         start, end = f"{stage.start:.4g}{unit}", f"{stage.end:.4g}{unit}"
@@ -185,6 +198,9 @@ class Driver:
     def _follow(self, stage: Stage, elapsed: float) -> None:
         share = min(elapsed / stage.seconds, 1.0) if stage.seconds else 1.0
         target = self._users(stage.start + (stage.end - stage.start) * share)
+        self._risen |= target > 0
+        if not self._risen:
+            target = 1  # Locust begins with one: to stop it, and start another a moment later, is no one's plan
         if target != self._target:
             self._target = target
             self._changed.set()
@@ -196,17 +212,22 @@ class Driver:
             self._changed.clear()
             target, before = self._target, max(self._commanded, 0)
             self._commanded = target
+            workers = self._workers()
             self._runner.start(target, max(abs(target - before), LEAST_RATE))
             lowered |= target < before
             while not self._changed.wait(AGAIN_S):
-                if self._unheard() or (lowered and self._runner.user_count < target):
+                if self._unheard() or self._workers() != workers:
+                    break  # users of a worker that is gone are the others' now: Locust waits a minute with that
+                if lowered and self._runner.user_count < target:
                     break  # on the way down Locust may stop one too many: it counts those still at their last task
                 lowered &= self._runner.user_count != target
 
+    def _workers(self) -> list[str]:
+        return self._conductor.master.workers() if self._conductor.master is not None else []
+
     def _unheard(self) -> bool:
         """True on a master that could not start for want of workers."""
-        master = self._conductor.master
-        return master is not None and not self._conductor.begun.is_set() and not master.workers()
+        return self._conductor.master is not None and not self._conductor.begun.is_set() and not self._workers()
 
     def _seen(self, stage: Stage, test: LoadTest) -> Seen:
         return observe(stage, test, self._began - test.started)

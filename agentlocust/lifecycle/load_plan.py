@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from agentlocust.errors import ConfigError
@@ -14,13 +14,14 @@ from agentlocust.shapes.dataset import Dataset, load_dataset
 from agentlocust.shapes.patterns import BUILTIN, load_patterns
 from agentlocust.shapes.prompts import PromptSpec
 from agentlocust.shapes.spec import parse_shape
-from agentlocust.shapes.stage import Finding, Load, Program, Shape, Stage
+from agentlocust.shapes.stage import Finding, Load, Program, Seen, Shape, Stage
 from agentlocust.shapes.trace import Trace, load_trace
 from agentlocust.units import parse_duration
 from agentlocust.users.base import AgentUser
 
 POOL_S = 10.0  # open loop without --users: as many as hold the rate when a task takes this long
 LEAST_POOL, MOST_POOL = 10, 1000
+OVERTIME_S = 60.0  # after a trace's end, for arrivals that have found no free user
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,8 @@ class LoadPlan:
 
     In the open loop `shares` holds each User class's part of the rate (their sum is 1), `laws` how
     its arrivals are spaced, and `pool` the users who serve them; `traces` has each class's recorded
-    ones. `sizes` are those asked for of prompts and of replies.
+    ones. `sizes` are those asked for of prompts and of replies. `notes` are what people should know of
+    the files.
     """
 
     shape: Shape | None = None
@@ -42,6 +44,7 @@ class LoadPlan:
     traces: Mapping[str, Trace] = field(default_factory=dict)
     dataset: Dataset | None = None
     sizes: tuple[str, str] = ("", "")
+    notes: tuple[str, ...] = ()
 
     @property
     def driven(self) -> bool:
@@ -182,10 +185,14 @@ def _replayed(options: argparse.Namespace, users: Sequence[type[AgentUser]], pla
             what = f"no User class {name!r}" if name else "which User class replays it?"
             hint = f"write --trace {trace.source}:class={names[0] if names else 'NAME'}"
             raise ConfigError(what, where="--trace", hint=hint)
-    length_s = math.inf if trace.loop else trace.length_ns / 1e9
-    seconds = min(float(options.run_time) if options.run_time else math.inf, length_s)
-    rate = len(trace) / (trace.length_ns / 1e9)
-    shape = _single(Load.RATE, rate, seconds, {"trace": options.agentlocust_trace, "arrivals": len(trace)})
+    length_s = trace.length_ns / 1e9
+    rate = len(trace) / max(length_s, 1.0)
+    seconds, warmup_s = float(options.run_time or math.inf), parse_duration(options.agentlocust_warmup)
+    whole: Callable[[Seen], bool] | None = None if trace.loop else (lambda seen: seen.begun >= len(trace))
+    if whole is not None:
+        seconds = min(seconds, length_s + OVERTIME_S)
+    settings = {"trace": options.agentlocust_trace, "arrivals": len(trace)}
+    shape = _single(Load.RATE, rate, max(seconds - warmup_s, 0.0), settings, whole, max(length_s - warmup_s, 0.0))
     return LoadPlan(
         shape,
         pool=_pool(options, rate),
@@ -195,12 +202,20 @@ def _replayed(options: argparse.Namespace, users: Sequence[type[AgentUser]], pla
         traces=traces,
         dataset=plan.dataset,
         sizes=plan.sizes,
+        notes=trace.notes,
     )
 
 
-def _single(load: Load, level: float, seconds: float, settings: Mapping[str, object]) -> Shape:
+def _single(
+    load: Load,
+    level: float,
+    seconds: float,
+    settings: Mapping[str, object],
+    enough: Callable[[Seen], bool] | None = None,
+    at_least: float = 0.0,
+) -> Shape:
     def program() -> Program:
-        yield Stage.hold(MAIN_PHASE, seconds, level)
+        yield Stage.hold(MAIN_PHASE, seconds, level, enough, at_least)
         return Finding()
 
     return Shape(MAIN_PHASE, load, settings, level, seconds, program)

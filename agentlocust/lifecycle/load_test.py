@@ -16,6 +16,7 @@ from gevent.event import Event
 from agentlocust.errors import ConfigError
 from agentlocust.health import Health
 from agentlocust.ledger import Ledger
+from agentlocust.lifecycle.observation import is_condition
 from agentlocust.lifecycle.options import Settings
 from agentlocust.lifecycle.quota import Quota
 from agentlocust.lifecycle.reports import Reports
@@ -181,10 +182,14 @@ class LoadTest:
             settings=dict(plan.shape.settings),
             complete=self.finding is not None,
             searches=plan.shape.searches,
+            conditions=self._conditions() if plan.shape.searches else [],
             sentences=list(finding.sentences) if self.ended else [],
             figures=dict(finding.figures),
             metrics=dict(finding.metrics),
         )
+
+    def _conditions(self) -> list[str]:
+        return [check.text for check in self.settings.checks if is_condition(check) and not check.default]
 
     def _settings(self) -> dict[str, Any]:
         options = self.environment.parsed_options

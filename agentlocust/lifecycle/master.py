@@ -244,6 +244,7 @@ def _order_of(test: LoadTest, index: int, count: int) -> dict[str, Any]:
         "test": test.number,
         "seed": test.settings.seed,
         "warmup_s": 0.0 if test.settings.load.driven else test.settings.warmup_s,
+        "reset_stats": test.environment.reset_stats,
         "load": order_of_load(test, index, count),
         "index": index,
         "count": count,

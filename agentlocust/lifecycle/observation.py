@@ -28,6 +28,7 @@ SATURATED_SHARE = 0.2
 def observe(stage: Stage, test: LoadTest, start_s: float) -> Seen:
     """What is known of the calls labelled with the stage's phase; `start_s` is when the stage began."""
     seconds = max(time.monotonic() - test.started - start_s, 1e-9)
+    since_s = start_s - (test.measured_from - test.started)  # what is measured counts from the last reset
     part = _of_phase(test.ledger, stage.phase)
     calls = failed = output_tokens = arrivals = late = 0
     failures: dict[str, int] = {}
@@ -44,11 +45,11 @@ def observe(stage: Stage, test: LoadTest, start_s: float) -> Seen:
             if name in row.sketches:
                 sketch.merge(row.sketches[name])
     for _, row in part.select(Kind.ARRIVAL):
-        offered = row.counts.get("offered", 0)
+        offered, started = row.counts.get("offered", 0), row.counts.get("started", 0)
         arrivals += offered
-        late += row.counts.get("late", 0) + max(offered - row.counts.get("started", 0), 0)
+        late += row.counts.get("late", 0) + max(offered - started, 0)
     points = [
-        point.model_copy(update={"t": point.t - start_s}) for point in series_points(test.ledger, {}, since_s=start_s)
+        point.model_copy(update={"t": point.t - since_s}) for point in series_points(test.ledger, {}, since_s=since_s)
     ]
     return Seen(
         stage,
@@ -62,9 +63,11 @@ def observe(stage: Stage, test: LoadTest, start_s: float) -> Seen:
         output_tokens,
         checks=evaluate(conditions(test), _summary(part, stage.phase, seconds)),
         points=points,
-        target_gone=_target_gone(test, failures, start_s),
-        saturated=_saturated(test.health, start_s, start_s + seconds),
+        target_gone=_target_gone(test, failures, start_s, since_s),
+        saturated=_saturated(test.health, since_s, since_s + seconds),
+        leaks=test.watching.leaks(_level_since(test, stage.end)) if test.watching is not None else "",
         arrivals=arrivals,
+        begun=sum(row.counts.get("started", 0) for _, row in test.ledger.select(Kind.ARRIVAL)),
         arrivals_late=late,
     )
 
@@ -92,17 +95,27 @@ def _summary(part: Ledger, phase: str, seconds: float) -> Summary:
     return build_summary(part, facts)
 
 
-def _target_gone(test: LoadTest, failures: dict[str, int], start_s: float) -> str:
+def _target_gone(test: LoadTest, failures: dict[str, int], start_s: float, since_s: float) -> str:
     events = test.watching.events if test.watching is not None else ()
     died = [event for event in events if event["what"] == "died" and event["t"] >= start_s]
     if died:
         return f"{died[0]['label']} (pid {died[0]['pid']}) died {died[0]['t'] - start_s:.0f} s into it"
     if not any(failures.get(kind) for kind in _UNREACHED):
         return ""
-    points = series_points(test.ledger, {}, since_s=start_s)
+    points = series_points(test.ledger, {}, since_s=since_s)
     if len(points) < GONE_S or any(point.failed < point.calls or not point.calls for point in points[-GONE_S:]):
         return ""
     return "it refused or dropped every connection"
+
+
+def _level_since(test: LoadTest, level: float) -> float:
+    """Since when the load is at this level, in seconds of the test: what grows with the load is no leak."""
+    since = test.spans[-1].start_s
+    for span in reversed(test.spans):
+        if span.level != level:
+            break
+        since = span.start_s
+    return since
 
 
 def _saturated(health: Health, start_s: float, end_s: float) -> bool:

@@ -58,7 +58,9 @@ class Quota:
             self.made[worker] = self.made.get(worker, 0) + n
 
     def returned(self, worker: str, n: int) -> None:
-        """A worker gives back permits that it has no use for."""
+        """A worker gives back permits that it has no use for; of one that was taken for lost they are back already."""
+        if worker not in self.granted:
+            return
         self.granted[worker] -= n
         self.left += n
 

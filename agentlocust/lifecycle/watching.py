@@ -18,6 +18,9 @@ from agentlocust.monitor.scrape import Scrape, parse_scrape
 from agentlocust.monitor.wanted import Wanted, resolve
 from agentlocust.monitor.watch import Reading, Watch
 from agentlocust.redact import terminal_safe
+from agentlocust.summary import courses
+from agentlocust.summary.drift import SHOWN_AS, WATCHED
+from agentlocust.trend import judge_leak
 from agentlocust.units import parse_duration
 
 if TYPE_CHECKING:
@@ -87,6 +90,17 @@ class Watching:
     def events(self) -> Sequence[Mapping[str, Any]]:
         """What happened to what is watched: {t, what, label, pid, detail}."""
         return self._monitor.events
+
+    def leaks(self, since_s: float) -> str:
+        """What of a watched target leaks, by its readings from then on, in a sentence; "" for nothing."""
+        for subject in self._monitor.subjects:
+            for figure, unit in WATCHED.items() if subject.startswith(f"{courses.TARGET}:") else ():
+                points = [point for point in self._monitor.points(subject, figure) if point[0] >= since_s]
+                label = subject.removeprefix(f"{courses.TARGET}:")
+                leak = judge_leak(points, unit=unit, what=f"{label}: {SHOWN_AS[figure]}")
+                if leak.verdict == "leaking":
+                    return leak.sentence
+        return ""
 
     def add_generator(self, process: str, seconds: Sequence[Sequence[int]]) -> None:
         """Take the vitals that a process of the generator told of."""

@@ -54,6 +54,23 @@ REPORT_INTERVAL_S = 1.0  # a killed worker takes at most this much with it
 MASTER_SILENCE_S = 10.0  # a worker whose master is gone spends no more money than this
 NO_MORE_ORDERS = 2**62  # Locust discards orders to spawn that are older than this (Unix seconds)
 INTERRUPTED_SILENCE_S = 3.0  # one that was interrupted with it waits no longer than this
+MAKING_S = 10.0  # how long a worker may be in the making
+_made = Event()  # this process's worker knows all messages
+
+
+def hold_messages() -> None:
+    """Let a worker that is still in the making read no message: one who joins a test would drop its orders unread.
+
+    Locust connects a worker before it lets anybody register messages, so those that come at once are unknown to it.
+    """
+    handle = runners.WorkerRunner.handle_message
+
+    def handle_when_made(runner: WorkerRunner, msg: Message) -> None:
+        if msg.type != "ack":  # for that one Locust itself waits
+            _made.wait(MAKING_S)
+        handle(runner, msg)
+
+    runners.WorkerRunner.handle_message = handle_when_made  # type: ignore[assignment,method-assign]
 
 
 class Worker:
@@ -83,6 +100,7 @@ class Worker:
             runner.greenlet.kill(block=False)
         if runners.WORKER_REPORT_INTERVAL == 3.0:
             runners.WORKER_REPORT_INTERVAL = REPORT_INTERVAL_S
+        _made.set()
 
     # -- the start -----------------------------------------------------------------------------
 
@@ -93,6 +111,7 @@ class Worker:
         self._sent = 0
         self._drained = None
         self._runner.last_received_spawn_timestamp = 0
+        self.environment.reset_stats = order["reset_stats"]
         # The master's day too: a price that changes at midnight changes for no one in mid-test.
         own = [parse_yaml(text, name) for name, text in order["pricing"]]
         self.meter.prices = PriceBook.load(own, today=date.fromisoformat(order["today"]))

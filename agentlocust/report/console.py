@@ -17,7 +17,7 @@ from rich.text import Text
 from agentlocust.redact import terminal_safe
 from agentlocust.report.activity import activity_lines, failure_lines, generator_lines, latency_lines, show_lag
 from agentlocust.report.lines import WIDTH, Line, cut, fit, safe, sides
-from agentlocust.report.load import arrival_lines, finding_lines, limit_lines, phase_lines, watch_lines
+from agentlocust.report.load import arrival_lines, condition_lines, finding_lines, limit_lines, phase_lines, watch_lines
 from agentlocust.summary import CheckResult, Summary
 from agentlocust.units import show_percent, show_span
 
@@ -43,6 +43,7 @@ def console_lines(summary: Summary, results: str = "") -> list[Line]:
     """The summary as lines. `results` is the path that the last line points to."""
     head = _head(summary)
     tail = [
+        *condition_lines(summary),
         *finding_lines(summary),
         *phase_lines(summary),
         *latency_lines(summary),
@@ -102,7 +103,10 @@ def _head(summary: Summary) -> list[Line]:
     if verdict.reasons and not reasons:
         reasons = [validity.status]
     if not reasons:
-        reasons = [f"{len(verdict.checks)} checks" if verdict.checks else "no SLA was given"]
+        conditions = summary.shape is not None and summary.shape.conditions
+        n = len(verdict.checks)
+        none = "no check of the whole test" if conditions else "no SLA was given"
+        reasons = [f"{n} check{'' if n == 1 else 's'}" if n else none]
     title = f"{verdict.status.upper()}  {safe('; '.join(reasons), 60)}"
     if verdict.checks:
         title = f"{fit(title, 40)}{'observed':<14}limit"

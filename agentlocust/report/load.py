@@ -35,6 +35,14 @@ def finding_lines(summary: Summary) -> list[Line]:
     ]
 
 
+def condition_lines(summary: Summary) -> list[Line]:
+    """The checks that were the shape's to look at, so that nobody takes them for met or forgotten."""
+    shape = summary.shape
+    if shape is None or not shape.conditions:
+        return []
+    return _wrapped(f"not judged, as the load sought the limit: {'; '.join(shape.conditions)}")
+
+
 def phase_lines(summary: Summary) -> list[Line]:
     """A table of the phases, when there are several; of many the first and the last."""
     rows = [row for row in summary.phase_rows if row.calls + row.runs or row.seconds >= 1]
@@ -75,10 +83,10 @@ def arrival_lines(summary: Summary) -> list[Line]:
     parts = [f"{offered:,} offered"]
     if seconds:
         parts = [f"offered {_rate(offered / seconds)}", f"achieved {_rate(started / seconds)}"]
-    if lag.count:
-        parts.append(f"schedule lag p99 {show_seconds(lag.percentile(99) / SCALE[Unit.SECONDS])}")
     if late:
-        parts.append(f"{show_percent(late / offered)} found no free user")
+        parts.append(f"{show_percent(late / offered)} found no user")
+    if lag.count:
+        parts.append(f"lag p99 {show_seconds(lag.percentile(99) / SCALE[Unit.SECONDS])}")
     return [Line(cut("arrivals " + "   ".join(parts)), "yellow" if late else "")]
 
 

@@ -12,19 +12,26 @@ from agentlocust import units
 from agentlocust.config import did_you_mean
 from agentlocust.errors import ConfigError
 from agentlocust.failures import FailureKind
-from agentlocust.shapes.reading import achieved, beyond, main_failure, mean_s, percentile_s
+from agentlocust.shapes.reading import (
+    BROKEN,
+    achieved,
+    beyond,
+    failed_by_target,
+    main_failure,
+    mean_s,
+    percentile_s,
+)
 from agentlocust.shapes.stage import Seen
 
 GREW = 1.25  # a mean that is so many times the first step's has grown
 KNEE = 3.0  # p95(latency), times the first step's
-ERRORS = 0.05
 GAIN = 0.1  # of the throughput that more load should bring: less than this is none
 SURE = 3.0  # standard errors that the gain to be expected must exceed before its absence means anything
 LIMITED = 0.5  # of the failures: so many 429 make it a rate limit
 _FORM = re.compile(r"(?:p([0-9]{1,2}(?:\.[0-9]{1,3})?)|(mean))\((latency|ttft|itl)\)\s*(>=?)\s*(.+)\Z")
 _ERRORS = re.compile(r"error_rate\s*(>=?)\s*(.+)\Z")
 _KNEE = re.compile(r"knee(?:\s*>\s*(.+))?\Z")
-WORDS = ("sla", "error_rate>5%", "knee", "flat", "p95(ttft)>2s")
+WORDS = ("sla", "error_rate>5%", "knee", "flat", "leak", "p95(ttft)>2s")
 
 
 class Cause(StrEnum):
@@ -37,6 +44,7 @@ class Cause(StrEnum):
     DECODE = "decode slowed"
     QUEUEING = "queueing"
     FLAT = "throughput no longer rising"
+    LEAK = "leak"
     CHECK = "check failed"
     SILENT = "no call completed"
 
@@ -59,6 +67,8 @@ def _condition(text: str) -> Condition:
         return Condition(text, _check_failed)
     if text == "flat":
         return Condition(text, flat)
+    if text == "leak":
+        return Condition(text, lambda steps: steps[-1].leaks)
     if (found := _KNEE.match(text)) is not None:
         return Condition(text, _knee(units.parse_number(found[1]) if found[1] else KNEE))
     if (found := _ERRORS.match(text)) is not None:
@@ -133,19 +143,21 @@ def flat(steps: Sequence[Seen]) -> str:
 def cause_of(steps: Sequence[Seen], tripped: Sequence[str]) -> tuple[Cause, str]:
     """Why the last of the steps broke, and what shows it. `tripped` names the conditions that were met."""
     first, now = steps[0], steps[-1]
-    if now.saturated:
-        return Cause.GENERATOR, "the generator could not keep up: this says nothing about the target"
     if now.target_gone:
         return Cause.DEAD, now.target_gone
+    if now.saturated and not failed_by_target(now):
+        return Cause.GENERATOR, "the generator could not keep up: this says nothing about the target"
     if not now.calls:
         return Cause.SILENT, "no call came back in the step"
     limited = now.failures.get(FailureKind.RATE_LIMITED, 0)
-    too_many = any("error_rate" in text or "failed" in text for text in tripped) or now.error_rate > ERRORS
+    too_many = any("error_rate" in text or "failed" in text for text in tripped) or now.error_rate > BROKEN
     if too_many and limited >= LIMITED * now.failed > 0:
         return Cause.RATE_LIMITED, f"429 for {units.show_percent(min(limited / now.calls, 1.0))} of calls"
     if too_many and now.failed:
         return Cause.ERRORS, main_failure(now) or f"{units.show_percent(now.error_rate)} of calls failed"
     slower = _slower(first, now)
+    if now.leaks and (slower is None or list(tripped) == ["leak"]):
+        return Cause.LEAK, now.leaks
     if slower is not None:
         return slower
     if not all(text == "flat" for text in tripped) or not tripped:
@@ -162,7 +174,7 @@ def _slower(first: Seen, now: Seen) -> tuple[Cause, str] | None:
     itl, itl_was = mean_s(now.itl), mean_s(first.itl)
     queued = ttft >= GREW * ttft_was
     decode = itl is not None and itl_was is not None and itl_was > 0 and itl >= GREW * itl_was
-    times = f"TTFT {ttft / ttft_was:.1f} times the first step's"
+    times = f"TTFT {ttft / ttft_was:.1f} times what it was"
     if itl and itl_was:
         times += f", ITL {itl / itl_was:.1f} times"
     if decode and (not queued or _decoding(now) - _decoding(first) >= waits):

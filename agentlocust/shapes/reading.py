@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
+from agentlocust.failures import FailureKind
 from agentlocust.shapes.stage import Seen
 from agentlocust.sketch import Sketch
 from agentlocust.summary.model import CheckResult, Point
@@ -17,6 +18,8 @@ from agentlocust.units import show_percent
 NS = 10**9
 ERROR_ALLOWANCE = 0.01  # beside the baseline's own share of errors
 FEWEST = 20  # samples
+BROKEN = 0.05  # of calls: so many failures are no accident
+_OF_GENERATOR = (FailureKind.TIMEOUT, FailureKind.DNS, FailureKind.CLIENT, FailureKind.CHECK)
 _AGGREGATE = re.compile(r"\s*(?:p([0-9]+(?:\.[0-9]+)?)|mean)\s*\(")
 _COMPARISON = re.compile(r"\s*(<=|>=|==|!=|<|>)\s*")
 _BEYOND = {"<": ">", "<=": ">", ">": "<", ">=": "<", "==": "is not", "!=": "is"}
@@ -70,6 +73,15 @@ def main_failure(seen: Seen) -> str:
         return ""
     kind, times = max(seen.failures.items(), key=lambda item: (item[1], item[0]))
     return f"{kind} {show_percent(min(times / seen.calls, 1.0))}"
+
+
+def failed_by_target(seen: Seen) -> bool:
+    """True when more calls failed than is usual, in ways that a slow generator does not make.
+
+    Calls that fail at once are made again at once: the generator may then be saturated by them.
+    """
+    own = sum(seen.failures.get(kind, 0) for kind in _OF_GENERATOR)
+    return seen.failed - own > BROKEN * seen.calls
 
 
 @dataclass(frozen=True, slots=True)

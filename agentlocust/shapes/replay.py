@@ -22,6 +22,10 @@ class Replay(Source):
         if self._begin_ns is None:
             self._begin_ns = at_ns
 
+    def cease(self) -> None:
+        """Nothing of it starts any more."""
+        self._next = None
+
     def reshare(self, at_ns: int, index: int, count: int) -> None:
         """A recording was divided before it began: what a lost worker had of it stays lost."""
 

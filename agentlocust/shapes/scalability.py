@@ -52,10 +52,10 @@ def _run(levels: Sequence[float], hold: float, settle: float) -> Program:
         if settle:
             yield Stage.hold("settle", settle, level)
         seen = yield Stage.hold(level_name(level, Load.USERS), hold, level)
-        if seen.saturated:
-            stopped = f"the generator was saturated at {shown(level, Load.USERS)}: what follows is of the levels below"
-        elif seen.target_gone:
+        if seen.target_gone:
             stopped = f"the target died at {shown(level, Load.USERS)}: {seen.target_gone}"
+        elif seen.saturated:
+            stopped = f"the generator was saturated at {shown(level, Load.USERS)}: what follows is of the levels below"
         if stopped:
             break
         measured.append(seen)

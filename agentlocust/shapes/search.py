@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from math import sqrt
 from typing import Any
 
+from agentlocust.shapes.breaks import Cause, cause_of
 from agentlocust.shapes.levels import MIN_RATE, level_name, rounded, shown
 from agentlocust.shapes.reading import (
     FEWEST,
     Calm,
     achieved,
     beyond,
+    failed_by_target,
     figures_of,
     mean_s,
     percentile_s,
@@ -114,6 +116,7 @@ class Search:
         self._trials: list[dict[str, Any]] = []
         self._confirmed = 0
         self._good: Seen | None = None
+        self._bad: Seen | None = None
         self._tasks = self._calls = 0.0  # of the trials that passed
         self._thin = (0, 0)  # the fewest samples that a passing trial was judged by
 
@@ -163,12 +166,12 @@ class Search:
         seen = yield Stage.hold(name, terms.max_hold, level, self._enough(rough=rough), terms.hold)
         why = why_not(seen, terms.load, self._per_task())
         self._trials.append({**figures_of(seen), "ok": not why, "phase": name})
-        if seen.saturated:
+        if seen.saturated and not seen.target_gone and not failed_by_target(seen):
             self._trials[-1]["ok"] = False
             self._over = f"the generator was the limit at {shown(level, terms.load)}: this is a lower bound"
             return False
         if why:
-            self._high, self._why = level, why
+            self._high, self._why, self._bad = level, why, seen
             if seen.target_gone:
                 self._over = "the search ended with the target"
             return False
@@ -226,6 +229,9 @@ class Search:
         else:
             sentence = f"{holds} at least: the most that was tried"
         sentences = [sentence]
+        cause, shows = self._cause()
+        if cause:
+            sentences.append(f"cause: {cause} ({shows})")
         if self._over:
             sentences.append(self._over)
         elif low and self._thin[1]:
@@ -238,12 +244,21 @@ class Search:
             "holds": low,
             "fails_at": high,
             "why": self._why,
+            "cause": cause,
+            "shows": shows,
             "confirmed": self._confirmed,
             "samples_short": bool(self._thin[1]),
             "curve": self._trials,
         }
         metric = "capacity" if terms.load is Load.USERS else "capacity_rate"
         return Finding(tuple(sentences), figures, {metric: low})
+
+    def _cause(self) -> tuple[str, str]:
+        """Why the level above fails, by the one that holds, and what shows it; "" where that cannot be told."""
+        if self._good is None or self._bad is None:
+            return "", ""
+        cause, shows = cause_of([self._good, self._bad], [self._why])
+        return ("", "") if cause is Cause.CHECK else (str(cause), shows)
 
 
 def _drained(calm: Calm | None) -> Callable[[Seen], bool]:

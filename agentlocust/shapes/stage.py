@@ -57,7 +57,8 @@ class Seen:
 
     `points` are the test's series from the stage's start on, `t` counted from there. `checks` are the
     test's SLA on this phase alone. Sketches hold nanoseconds. `target_gone` says why the target is
-    believed dead ("" when it is not); `saturated` that the generator could not keep up.
+    believed dead ("" when it is not); `saturated` that the generator could not keep up. `leaks` says
+    what of the watched target leaks ("" for nothing), told from its readings at this level alone.
     """
 
     stage: Stage
@@ -73,8 +74,10 @@ class Seen:
     points: Sequence[Point] = ()
     target_gone: str = ""
     saturated: bool = False
+    leaks: str = ""
     arrivals_late: int = 0  # open loop: arrivals that found no free user
     arrivals: int = 0
+    begun: int = 0  # tasks that arrivals have begun since the test's start, in whatever phase
 
     @property
     def throughput(self) -> float:

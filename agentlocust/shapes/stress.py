@@ -19,7 +19,7 @@ from agentlocust.shapes.keys import (
     whole_users,
 )
 from agentlocust.shapes.levels import level_name, rounded, shown
-from agentlocust.shapes.reading import Calm, figures_of
+from agentlocust.shapes.reading import Calm, failed_by_target, figures_of
 from agentlocust.shapes.stage import Finding, Load, Program, Seen, Shape, Stage
 from agentlocust.units import show_span
 
@@ -122,17 +122,26 @@ def _run(load: Load, levels: Sequence[float], settings: dict[str, Any], conditio
         if tripped:
             return (yield from _broken(load, steps, curve, tripped, settings))
     held = shown(levels[-1], load)
+    sentences = [f"held {held}: no breaking point found"]
     figures = {"kind": "stress", "unit": str(load), "breaking_point": None, "last_good": levels[-1], "curve": curve}
-    return Finding((f"held {held}: no breaking point found",), figures, {_metric(load): levels[-1]})
+    if leak := _leak(steps):
+        sentences.append(f"it leaks, so it will break in time: {leak}")
+        figures |= {"cause": str(Cause.LEAK), "shows": leak}
+    return Finding(tuple(sentences), figures, {_metric(load): levels[-1]})
+
+
+def _leak(steps: Sequence[Seen]) -> str:
+    """What leaks, as the last step shows it that could tell; "" for nothing."""
+    return next((seen.leaks for seen in reversed(steps) if seen.leaks), "")
 
 
 def _tripped(steps: Sequence[Seen], conditions: Sequence[Condition]) -> dict[str, str]:
     """The conditions that the last step meets, each with what was seen."""
     now = steps[-1]
-    if now.saturated:
-        return {"saturated": "the generator was saturated"}
     if now.target_gone:
         return {"gone": f"the target died: {now.target_gone}"}
+    if now.saturated and not failed_by_target(now):
+        return {"saturated": "the generator was saturated"}
     if not now.calls:
         return {"silent": "no call completed"}
     return {condition.text: said for condition in conditions if (said := condition.met(steps))}
@@ -159,16 +168,20 @@ def _broken(
     if cause is Cause.GENERATOR:
         sentence = f"the generator was saturated at {shown(level, load)}: no finding about the target; {below}"
         return Finding((sentence,), {**figures, "breaking_point": None}, {_metric(load): good or 0.0})
-    sentences = [
-        f"breaks at {shown(level, load)}: {next(iter(tripped.values()))}; {below}",
-        f"cause: {cause} ({shows})",
-    ]
+    sentences = [f"breaks at {shown(level, load)}: {next(iter(tripped.values()))}; {below}"]
     if settings["recovery_s"]:
         lower = good if good is not None else rounded(level / 2, load)
         after = yield Stage.hold(AFTER, settings["recovery_s"], lower)
         back, figures["recovered"], figures["recovery_time_s"] = _after(steps, after)
         figures["after"] = figures_of(after)
         sentences.append(f"when the load fell to {shown(lower, load)} {back}")
+        if after.target_gone and cause is Cause.ERRORS:  # it died in the step, too late to be sure of it then
+            cause, shows = Cause.DEAD, after.target_gone
+            figures |= {"cause": str(cause), "shows": shows}
+    sentences.insert(1, f"cause: {cause} ({shows})")
+    if (leak := _leak(steps)) and cause is not Cause.LEAK:
+        sentences.append(f"it leaks: {leak}")
+        figures["leaks"] = leak
     return Finding(tuple(sentences), figures, {_metric(load): level})
 
 

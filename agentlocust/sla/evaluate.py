@@ -208,7 +208,8 @@ def _distribution(check: Check, encoded: Sequence[Sequence[int]], seconds: float
 
 def _arrivals(check: Check, summary: Summary) -> _Observed:
     rows = [row for row in summary.arrivals if _matches(check, row)]
-    seconds = _seconds(check, summary)
+    # Of the load alone, without the wait for its users before and for their last calls after it.
+    seconds = sum({row.phase: row.seconds for row in rows}.values())
     if check.metric.shape is Shape.DISTRIBUTION:
         return _distribution(check, [row.sketch for row in rows if row.sketch], seconds)
     offered = sum(row.offered for row in rows)

@@ -86,11 +86,19 @@ def _not_valid(summary: Summary) -> list[str]:
 def _failures_nobody_judged(summary: Summary, checks: Sequence[CheckResult]) -> list[str]:
     """Failures that no check speaks of, by Locust's own rule; task errors are failures to Locust too."""
     totals = summary.totals
+    failed = totals.failed, totals.tools_failed, totals.runs_failed
+    errors = totals.task_errors
+    judged = bool(checks)
+    if summary.shape is not None and summary.shape.searches:
+        # Calls failed on purpose, and an SDK raises for each: only what they do not explain is a mistake.
+        judged, errors = True, max(errors - sum(failed), 0)
+    elif judged:
+        errors = 0
     counts = {
-        "failed call": 0 if checks else totals.failed,
-        "failed tool call": 0 if checks else totals.tools_failed,
-        "failed run": 0 if checks else totals.runs_failed,
-        "task error": 0 if checks else totals.task_errors,
+        "failed call": 0 if judged else failed[0],
+        "failed tool call": 0 if judged else failed[1],
+        "failed run": 0 if judged else failed[2],
+        "task error": 0 if any(check.metric == "task_errors" for check in checks) else errors,
         "failed other request": 0 if any(check.metric == "other_failed" for check in checks) else totals.other_failed,
     }
     return [f"{n:,} {what}{'' if n == 1 else 's'}" for what, n in counts.items() if n]

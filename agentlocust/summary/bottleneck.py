@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import takewhile
 from math import sqrt
 from statistics import fmean, median
 
@@ -24,6 +25,7 @@ from agentlocust.units import show_count, show_percent, show_seconds
 class Limit(StrEnum):
     """What can limit a test, in the order of asking."""
 
+    DEAD = "dead target"
     GENERATOR = "generator"
     RATE_LIMIT = "rate limit"
     TARGET_MEMORY = "target memory"
@@ -49,6 +51,7 @@ REFUSED_SHARE = 0.02  # of calls that got no connection: the same for a full bac
 CPU_FULL = 0.85  # of the cores it can use: above it queues grow by themselves (at 85% a wait is 6 services long)
 CPU_BEYOND = 1.15  # of these cores: who was ever above can use more of them than was thought
 MACHINE_FULL = 0.95  # of all cores: the rest is the kernel's own rounding
+MACHINE_PART = 0.5  # cores: who uses less of a full machine is the one that others leave nothing
 MEMORY_LEFT = 0.05  # of the machine's memory: below it the kernel evicts what it needs again
 SWAPPED = 64 * 2**20  # bytes more in swap than at the start: less is spring cleaning
 CONNECTING_SHARE = 0.3  # of the time to the first token, spent opening connections
@@ -62,6 +65,8 @@ TTFT_GREW_S = 0.02
 TPOT_FLAT = 1.2  # heavy over light load: batches slow each other a little without being the limit
 TPOT_GREW = 1.3
 TPOT_GREW_S = 0.001  # a millisecond a token: less is timer noise
+DEAD_STEPS = 3  # of the series, the last ones, without a good call: a restart is over sooner
+DEAD_SHARE = 0.9  # of their calls got no connection
 TOOLS_SHARE = 0.5  # of the runs' time: then nothing else can matter more
 
 _NS = SCALE[Unit.SECONDS]
@@ -79,6 +84,21 @@ def bottleneck(summary: Summary) -> Bottleneck:
     return Bottleneck(limit, f"limited by {limit}: {found[limit][0]}", evidence)
 
 
+def _told(summary: Summary, cause: str) -> list[str]:
+    """What the shape of the test says of this cause, when it found it."""
+    figures = summary.shape.figures if summary.shape is not None else {}
+    return [str(figures.get("shows"))] if figures.get("cause") == cause else []
+
+
+def _dead(summary: Summary) -> list[str]:
+    last = list(takewhile(lambda point: point.failed == point.calls, reversed(summary.series)))
+    lost = sum(point.calls for point in last)
+    refused = sum(row.failures.get(kind, 0) for row in _rows(summary, Kind.LLM) for kind in ("connect", "reset"))
+    if sum(bool(point.calls) for point in last) < DEAD_STEPS or refused < DEAD_SHARE * lost:
+        return []
+    return [f"from {last[-1].t:.0f} s on none of {lost:,} calls reached it"]
+
+
 def _generator(summary: Summary) -> list[str]:
     generator = summary.generator
     if generator is None or generator.grade == "valid":
@@ -88,6 +108,8 @@ def _generator(summary: Summary) -> list[str]:
 
 
 def _rate_limit(summary: Summary) -> list[str]:
+    if told := _told(summary, "rate limited"):
+        return told
     share, calls = _failed_share(summary, FailureKind.RATE_LIMITED)
     return [f"{show_percent(share)} of {calls:,} calls were told 429"] if share >= RATE_LIMITED_SHARE else []
 
@@ -126,7 +148,7 @@ def _target_cpu(summary: Summary) -> list[str]:
                 return [f"{label} used {show_percent(busy / usable)} of {of} in its busiest half"]
         for machine in courses.subjects(summary, courses.MACHINE):
             whole = [value / 1000 for _, value in courses.reading(summary, machine, "cpu", spans)]
-            if len(whole) >= LEAST_READINGS and _busiest_half(whole) >= MACHINE_FULL:
+            if busy >= MACHINE_PART and len(whole) >= LEAST_READINGS and _busiest_half(whole) >= MACHINE_FULL:
                 used = f"{show_percent(_busiest_half(whole))} of the machine's CPU"
                 return [f"{used} was used in its busiest half, {show_count(busy)} cores by {label}"]
     return []
@@ -134,6 +156,8 @@ def _target_cpu(summary: Summary) -> list[str]:
 
 def _connections(summary: Summary) -> list[str]:
     refused, calls = _failed_share(summary, FailureKind.CONNECT)
+    if _dead(summary):
+        return []
     if refused >= REFUSED_SHARE:
         return [f"{show_percent(refused)} of {calls:,} calls got no connection"]
     rows = _rows(summary, Kind.LLM)
@@ -164,6 +188,8 @@ class _Compared:
 
 
 def _queueing(summary: Summary) -> list[str]:
+    if told := _told(summary, "queueing"):
+        return told
     axis, ttft = _by_load(summary, lambda point: point.ttft_p50)
     tpot_axis, tpot = _by_load(summary, lambda point: point.tpot_p50)
     if ttft is None or tpot is None or not ttft.grew(TTFT_GREW, TTFT_GREW_S) or axis != tpot_axis:
@@ -174,6 +200,8 @@ def _queueing(summary: Summary) -> list[str]:
 
 
 def _decode(summary: Summary) -> list[str]:
+    if told := _told(summary, "decode slowed"):
+        return told
     axis, tpot = _by_load(summary, lambda point: point.tpot_p50)
     if tpot is None or not tpot.grew(TPOT_GREW, TPOT_GREW_S):
         return []
@@ -189,6 +217,7 @@ def _tools(summary: Summary) -> list[str]:
 
 
 _CAUSES: tuple[tuple[Limit, Callable[[Summary], list[str]]], ...] = (
+    (Limit.DEAD, _dead),
     (Limit.GENERATOR, _generator),
     (Limit.RATE_LIMIT, _rate_limit),
     (Limit.TARGET_MEMORY, _target_memory),
@@ -205,7 +234,8 @@ def _by_load(summary: Summary, read: Callable[[Point], float | None]) -> tuple[s
 
     Time stands for load where a backlog grows under a steady rate.
     """
-    timed = [(point, value) for point in summary.series if (value := read(point)) is not None]
+    points = courses.points_within(summary, courses.spans_of(summary))  # users who leave wait in a queue no longer fed
+    timed = [(point, value) for point in points if (value := read(point)) is not None]
     if len(timed) < LEAST_STEPS:
         return "", None
     axes: tuple[tuple[str, Callable[[Point], float | None]], ...] = (
@@ -220,6 +250,8 @@ def _by_load(summary: Summary, read: Callable[[Point], float | None]) -> tuple[s
         third = len(levels) // 3
         if fmean(levels[-third:]) >= LOAD_VARIED * max(fmean(levels[:third]), 1e-9):
             return words, _compared(pairs)
+    if summary.shape is not None and summary.shape.searches:
+        return "", None  # its load goes up and down
     return "during the test", _compared([(point.t, value) for point, value in timed])
 
 

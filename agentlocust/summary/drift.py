@@ -23,8 +23,8 @@ _MEASURED: dict[str, tuple[str, Callable[[float], str]]] = {
     "error_rate": ("error rate", show_percent),
     "output_tokens": ("output tokens per call", show_count),
 }
-_WATCHED = {"memory": Unit.BYTES, "fds": Unit.COUNT, "threads": Unit.COUNT}
-_SHOWN_AS = {"memory": "memory", "fds": "open file descriptors", "threads": "threads"}
+WATCHED = {"memory": Unit.BYTES, "fds": Unit.COUNT, "threads": Unit.COUNT}
+SHOWN_AS = {"memory": "memory", "fds": "open file descriptors", "threads": "threads"}
 _IN_BLOCKS = frozenset({"error_rate", "output_tokens"})
 _MATTERS = frozenset({"rising", "leaking"})
 
@@ -45,7 +45,7 @@ def drifts(summary: Summary) -> list[dict[str, Any]]:
         spans = [(steady[0].t, steady[-1].t + summary.series_step_s)]
     measured = [_measured(metric, steady) for metric in _MEASURED if courses.course_of(steady, metric)[0]]
     labels = [*courses.subjects(summary, courses.TARGET), *courses.subjects(summary, courses.GENERATOR)]
-    watched = [_watched(summary, label, figure, spans) for label in labels for figure in _WATCHED]
+    watched = [_watched(summary, label, figure, spans) for label in labels for figure in WATCHED]
     found = measured + [entry for entry in watched if entry is not None]
     return [entry | {"matters": _matters(entry)} for entry in found]
 
@@ -103,5 +103,5 @@ def _watched(summary: Summary, label: str, figure: str, spans: courses.Spans) ->
     course = courses.reading(summary, label, figure, spans, "low")
     if not course:
         return None
-    leak = judge_leak(course, unit=_WATCHED[figure], what=f"{label}: {_SHOWN_AS[figure]}")
+    leak = judge_leak(course, unit=WATCHED[figure], what=f"{label}: {SHOWN_AS[figure]}")
     return {"metric": figure, "subject": label} | asdict(leak)

@@ -52,7 +52,7 @@ class ShapeModel(Part):
     """The load that was asked for and what it found out: sentences, and metrics for checks.
 
     `complete` is False for a test that ended before its shape did. `searches` when the shape
-    drives the target beyond its limits on purpose: checks are then its conditions, not the test's.
+    drives the target beyond its limits on purpose: checks are then its `conditions`, not the test's.
     """
 
     name: str
@@ -60,6 +60,7 @@ class ShapeModel(Part):
     settings: dict[str, Any] = {}
     complete: bool = False
     searches: bool = False
+    conditions: list[str] = []
     sentences: list[str] = []
     figures: dict[str, Any] = {}
     metrics: dict[str, float | None] = {}

@@ -131,6 +131,9 @@ class AgentUser(User):
 
         It differs from all others, unless a dataset holds it more than once.
         """
+        for permits in (self.load.calls, self.load.runs if self.current_run is None else None):
+            if permits is not None:
+                permits.await_one(self)  # else it would be given out and never sent
         payload = cast("Arrival | None", self.start_of_task.payload if self.start_of_task is not None else None)
         return self.load.prompts.prompt(self.random, payload)
 

@@ -83,6 +83,8 @@ class Load:
             schedule.follow(now_ns, Segment(seconds, start * share, end * share))
         for replay in self._replays.values():
             replay.begin(now_ns)
+            if not start and not end:
+                replay.cease()
         for gate in self.gates.values():
             gate.open()
 

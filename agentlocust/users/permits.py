@@ -39,12 +39,12 @@ class Permits:
 
     def take(self, user: AgentUser) -> None:
         """Take a permit, or wait for one."""
-        if self._stock <= 0:
-            self._wait(user)
+        self.await_one(user)
         self._stock -= 1
         self._in_use += 1
 
-    def _wait(self, user: AgentUser) -> None:
+    def await_one(self, user: AgentUser) -> None:
+        """Return when there is one to take."""
         state = user._state
         while self._stock <= 0:
             if state == LOCUST_STATE_STOPPING:

@@ -17,11 +17,14 @@ from agentlocust.users.base import AgentUser
 
 if TYPE_CHECKING:
     from flask import Flask
+    from locust.runners import Runner
     from locust.web import WebUI
 
     from agentlocust.lifecycle.conductor import Conductor
 
 logger = logging.getLogger(__name__)
+
+ENDING_S = 10.0  # how long a new test waits for the last one's shape to be over
 
 
 def check_form(web_ui: WebUI, conductor: Conductor) -> None:
@@ -34,9 +37,11 @@ def check_form(web_ui: WebUI, conductor: Conductor) -> None:
         if conductor.current is not None and runner.state in (STATE_INIT, STATE_SPAWNING, STATE_RUNNING):
             return None  # the test goes on: Locust says what may change in it
         try:
+            _await_shape(runner)  # else Locust would say that it swarms, and not do it
             options = with_form(conductor.options, request.form)
             users = [cls for cls in conductor.environment.user_classes if issubclass(cls, AgentUser)]
             conductor.choose(read_settings(options, users).load)
+            conductor.options.run_time = options.run_time  # Locust keeps the last test's when none is given
         except ConfigError as error:
             logger.error("agentlocust: the test cannot start: %s", error)  # noqa: TRY400  # no bug
             return jsonify({"success": False, "message": str(error), "host": conductor.environment.host})
@@ -44,6 +49,13 @@ def check_form(web_ui: WebUI, conductor: Conductor) -> None:
 
     app = cast("Flask", web_ui.app)
     app.before_request(check)
+
+
+def _await_shape(runner: Runner) -> None:
+    if runner.shape_greenlet is not None:
+        runner.shape_greenlet.join(ENDING_S)
+    if runner.shape_greenlet is not None:
+        raise ConfigError("the last test has not ended yet", hint="wait for its summary")
 
 
 def with_form(options: Namespace, form: Mapping[str, str]) -> Namespace:
@@ -54,7 +66,7 @@ def with_form(options: Namespace, form: Mapping[str, str]) -> Namespace:
         before = getattr(options, dest, None)
         try:
             if dest == "run_time":
-                changed.run_time = parse_timespan(text) if text else options.run_time
+                changed.run_time = parse_timespan(text) if text else None
             elif dest in ("num_users", "spawn_rate"):
                 setattr(changed, dest, float(text) if dest == "spawn_rate" else int(text))
             elif dest.startswith("agentlocust_"):

@@ -31,3 +31,13 @@ def test_what_is_due_is_offered_taken_or_not():
     replay.take()
     assert replay.offered(4) == 1
     assert replay.offered(5) == 3
+
+
+def test_nothing_of_one_that_ceased_starts():
+    """What it had left is gone."""
+    replay = Replay(iter(ARRIVALS))
+    replay.begin(0)
+    replay.take()
+    replay.cease()
+    assert replay.next_ns() is None
+    assert replay.offered(5) == 1

@@ -251,3 +251,73 @@ def test_bad_conditions_are_refused(text: str, says: str) -> None:
     with pytest.raises(ConfigError) as caught:
         parse_conditions(text)
     assert says in str(caught.value)
+
+
+LEAK = "mock: memory grew 60 MB/min, from 40 MB to 70 MB, and did not settle"
+
+
+def leaking(stage: Stage) -> Seen:
+    """It keeps what it should give back, and is none the slower."""
+    return seen(stage, stage.end, leaks=LEAK if stage.end >= 200 and stage.phase != "settle" else "")
+
+
+def test_a_leak_is_told_though_the_target_held() -> None:
+    """It ends no test by itself, and it is the cause of what is to come."""
+    finding, _ = play(shape("stress:to=400"), leaking)
+    assert finding.sentences == (
+        "held 400 users: no breaking point found",
+        f"it leaks, so it will break in time: {LEAK}",
+    )
+    assert (finding.figures["cause"], finding.figures["breaking_point"]) == ("leak", None)
+
+
+def test_a_leak_can_be_the_breaking_condition() -> None:
+    """With `break=leak` the first step that shows one is the last."""
+    finding, _ = play(shape("stress:from=50,to=400,step=50,break=leak"), leaking)
+    assert finding.sentences[:2] == (f"breaks at 200 users: {LEAK}; last good 150 users", f"cause: leak ({LEAK})")
+
+
+def test_a_leak_beside_another_cause_is_told_too() -> None:
+    """What broke it is named first: that it leaks as well proves nothing."""
+
+    def target(stage: Stage) -> Seen:
+        return seen(stage, min(stage.end, 200), ttft=0.2 + max(stage.end / 200 - 1, 0) * 1.2, leaks=LEAK)
+
+    finding, _ = play(shape("stress"), target)
+    assert finding.figures["cause"] == "queueing"
+    assert finding.sentences[-1] == f"it leaks: {LEAK}"
+
+
+@pytest.mark.parametrize(
+    ("kind", "cause"),
+    [("rate_limited", "rate limited"), ("server_error", "errors"), ("timeout", "generator saturated")],
+)
+def test_calls_that_fail_at_once_may_saturate_the_generator(kind: str, cause: str) -> None:
+    """Then they are the cause and not it; a timeout may be its own doing."""
+
+    def target(stage: Stage) -> Seen:
+        over = stage.end > 200
+        return seen(stage, stage.end, failed=0.9 if over else 0.0, kind=kind, saturated=over)
+
+    assert play(shape("stress"), target)[0].figures["cause"] == cause
+
+
+def test_a_dead_target_saturates_the_generator_too() -> None:
+    """Refused connections take no time."""
+    finding, _ = play(
+        shape("stress"), lambda s: seen(s, s.end) if s.end <= 200 else seen(s, 0, target_gone="gone", saturated=True)
+    )
+    assert finding.figures["cause"] == "target dead"
+
+
+def test_a_target_that_died_late_in_the_step_is_known_by_the_next() -> None:
+    """Refused connections are errors until it is clear that nothing comes back."""
+
+    def target(stage: Stage) -> Seen:
+        if stage.phase == "after the break":
+            return seen(stage, 100, failed=1.0, kind="connect", target_gone="it refused every connection")
+        return seen(stage, stage.end, failed=0.3 if stage.end > 200 else 0, kind="connect")
+
+    finding, _ = play(shape("stress"), target)
+    assert finding.figures["cause"] == "target dead"
+    assert finding.sentences[1] == "cause: target dead (it refused every connection)"

@@ -12,6 +12,7 @@ from agentlocust.ledger import Ledger
 from agentlocust.records import AgentRun, Call, ToolCall
 from agentlocust.sla import decide, evaluate, load_checks, worst
 from agentlocust.summary import TestFacts, VerdictModel, build_summary
+from agentlocust.summary.load_model import ShapeModel
 
 FAILURE = Failure(FailureKind.SERVER_ERROR, "boom", 500)
 PASSING, FAILING = ["p95(latency) < 9s", "error_rate < 60%"], ["p95(latency) < 1ms"]
@@ -133,3 +134,15 @@ def test_the_worst_of_several_tests_stands_highest_in_the_table() -> None:
     assert worst([0, 130, 1]) == 130
     assert worst([0, 7]) == 7
     assert worst([]) == 0
+
+
+def test_what_a_search_made_fail_is_no_failure() -> None:
+    """Its calls failed on purpose, and an SDK raises for each of them; a task's own mistake still counts."""
+    searching = ShapeModel(name="stress", load="users", searches=True)
+    made = ledger(None, FAILURE, FAILURE)
+    made.count("task_errors", 2)
+    assert verdict(made, []).exit_code == 1
+    assert verdict(made, [], shape=searching).exit_code == 0
+    made.count("task_errors")
+    found = verdict(made, [], shape=searching)
+    assert (found.exit_code, found.reasons) == (1, ["1 task error"])

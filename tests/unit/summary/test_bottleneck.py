@@ -13,6 +13,7 @@ from agentlocust.ledger import Ledger
 from agentlocust.records import AgentRun, Call, ConnectionTimes, ToolCall
 from agentlocust.summary import Summary, TestFacts, build_summary
 from agentlocust.summary.bottleneck import Limit, bottleneck
+from agentlocust.summary.load_model import ShapeModel
 from agentlocust.summary.model import Generator, Point
 
 SECONDS = 120
@@ -209,3 +210,61 @@ def test_a_summary_from_a_file_may_hold_anything_in_its_monitor() -> None:
     ]  # fmt: skip
     for subjects in anything:
         assert bottleneck(built(subjects=subjects)).limit is Limit.NOT_FOUND
+
+
+def ending(kind: FailureKind, *, since: int) -> Summary:
+    """All calls fail from a second on."""
+    ledger = Ledger()
+    for t in range(since, SECONDS):
+        for _ in range(20):
+            ledger.add_call(Call("chat", "m", 0.0, 0.01, failure=Failure(kind, "no")), t)
+    summary = built(ledger)
+    points = [Point(t=t, calls=20, failed=20 if t >= since else 0) for t in range(SECONDS)]
+    return summary.model_copy(update={"series": points})
+
+
+def test_a_target_that_died_is_no_full_connection_pool() -> None:
+    """Nor the generator's limit: refused calls are made again at once. Errors are not death."""
+    found = bottleneck(ending(FailureKind.CONNECT, since=100))
+    assert (found.limit, found.evidence) == (Limit.DEAD, ["from 100 s on none of 400 calls reached it"])
+    saturated = ending(FailureKind.RESET, since=100).model_copy(update={"generator": graded("saturated").generator})
+    assert bottleneck(saturated).limit is Limit.DEAD
+    assert bottleneck(ending(FailureKind.SERVER_ERROR, since=100)).limit is Limit.NOT_FOUND
+    assert bottleneck(ending(FailureKind.CONNECT, since=SECONDS - 2)).limit is not Limit.DEAD
+
+
+@pytest.mark.parametrize(
+    ("cause", "limit"),
+    [
+        ("queueing", Limit.QUEUEING),
+        ("decode slowed", Limit.DECODE),
+        ("rate limited", Limit.RATE_LIMIT),
+        ("errors", Limit.NOT_FOUND),
+    ],
+)
+def test_what_the_shape_found_is_not_found_again(cause: str, limit: Limit) -> None:
+    """A search compares two levels; over its whole test, up and down, less would show."""
+    shape = ShapeModel(name="capacity", load="users", searches=True, figures={"cause": cause, "shows": "so and so"})
+    found = bottleneck(built(shape=shape))
+    assert (found.limit, found.evidence) == (limit, [] if limit is Limit.NOT_FOUND else ["so and so"])
+
+
+def test_time_is_no_load_in_a_search() -> None:
+    """Its levels go up and down."""
+    slower = loaded(rising(0.2, 0.05), flat(0.02), axis="time")
+    assert bottleneck(slower).limit is Limit.QUEUEING
+    shape = ShapeModel(name="capacity", load="/s", searches=True)
+    assert bottleneck(slower.model_copy(update={"shape": shape})).limit is Limit.NOT_FOUND
+
+
+def test_the_queue_that_is_left_at_the_end_is_no_light_load() -> None:
+    """After the last phase users leave while what they asked for is still served, late."""
+    series = loaded(rising(0.2, 0.05), flat(0.02), axis="time").series
+    tail = [Point(t=SECONDS + t, users=200 - 4 * t, calls=20, ttft_p50=9.0, tpot_p50=0.02) for t in range(50)]
+    assert bottleneck(built(series=[*series, *tail])).limit is Limit.QUEUEING
+
+
+def test_a_machine_that_others_fill_is_not_the_target_s_limit() -> None:
+    """It used hardly anything itself."""
+    full = PLENTY | {"cpu": course(990)}
+    assert bottleneck(watched({"cpu": course(60), "processes": course(1)}, full)).limit is Limit.NOT_FOUND

@@ -100,3 +100,16 @@ def test_a_user_that_is_stopped_while_it_waits_begins_nothing():
     assert isinstance(greenlets[0].exception, NoPermit)
     assert permits.take_all() == 1
     assert permits.take_all() == 0
+
+
+def test_awaiting_a_permit_takes_none():
+    """One who only wants to know that it could go on leaves it for whoever takes it first."""
+    permits = Permits(1)
+    permits.await_one(Someone())
+    user = Someone()
+    permits.take(user)
+    waits = gevent.spawn(permits.await_one, user)
+    assert begun([waits]) == 0
+    permits.grant(1)
+    assert begun([waits]) == 1
+    assert permits.take_all() == 1
