@@ -96,10 +96,10 @@ def _kill(mark: str) -> None:
     psutil.wait_procs(processes, timeout=10)
 
 
-def get(url: str) -> Any:
-    """The JSON that a loopback URL answers."""
+def get(url: str, *, decode: bool = True) -> Any:
+    """What a loopback URL answers: JSON unless told not to decode it."""
     with urllib.request.urlopen(url, timeout=10) as reply:
-        return json.load(reply)
+        return json.load(reply) if decode else reply.read()
 
 
 def post(url: str, *, decode: bool = True, **form: object) -> Any:
@@ -133,6 +133,16 @@ class MockServer:
             raise AssertionError(msg)
         found = re.search(r"agentlocust mock listening on (http://\S+)\n", output)
         return found[1] if found else ""
+
+    @property
+    def pid(self) -> int:
+        """Its process."""
+        return self._process.pid
+
+    def kill(self) -> None:
+        """End it as the kernel does when memory runs out."""
+        self._process.kill()
+        self._process.wait()
 
     def truth(self) -> dict[str, Any]:
         """The exact counters of all it answered."""
@@ -197,6 +207,7 @@ class LocustTest:
 
     `way` is one of WAYS; `web`, and any other with `ui`, serves Locust's UI and waits for `swarm()`.
     `autostart` makes the others start themselves in a UI that quits by itself, instead of headless.
+    Without `users`, or `run_time`, the options are left out: a shape has its own.
     """
 
     def __init__(
@@ -205,12 +216,13 @@ class LocustTest:
         locustfile: str | Path,
         *args: str,
         way: str = "local",
-        users: int = 5,
+        users: int | None = 5,
         run_time: str = "2s",
         stop_timeout: str = "10",
         autostart: bool = False,
         ui: bool = False,
-        expect_workers: int = 2,
+        workers: int = 2,
+        expect_workers: int | None = None,
         env: dict[str, str] | None = None,
     ) -> None:
         self.directory = directory
@@ -224,17 +236,20 @@ class LocustTest:
         else:
             path.write_text(locustfile)
         base = [*LOCUST, "-f", str(path)]
-        load = ["-u", str(users), "-r", "100", "-s", stop_timeout, *args]
+        load = ["-s", stop_timeout, *args]
+        if users is not None:
+            load += ["-u", str(users), "-r", "100"]
+        lasting = ["-t", run_time] if run_time else []
         ui = ui or way == "web"
         if ui or autostart:
             port = str(free_port())
             self.web_url = f"http://127.0.0.1:{port}"
             load += ["--web-host", "127.0.0.1", "--web-port", port]
         if autostart:
-            load += ["--autostart", "--autoquit", "1", "-t", run_time]
+            load += ["--autostart", "--autoquit", "1", *lasting]
         elif not ui:
-            load += ["--headless", "-t", run_time]
-        workers: list[list[str]] = []
+            load += ["--headless", *lasting]
+        self._worker_command: list[str] = []
         if way == "processes":
             # A port of its own: the usual one may be another test's.
             port = str(free_port())
@@ -242,13 +257,20 @@ class LocustTest:
         elif way == "distributed":
             port = str(free_port())
             load += ["--master", "--master-bind-host", "127.0.0.1", "--master-bind-port", port]
-            load += ["--expect-workers", str(expect_workers)]
-            workers = [[*base, "--worker", "--master-host", "127.0.0.1", "--master-port", port]] * 2
+            load += ["--expect-workers", str(workers if expect_workers is None else expect_workers)]
+            self._worker_command = [*base, "--worker", "--master-host", "127.0.0.1", "--master-port", port]
         self._started = time.monotonic()
         self.main = spawn([*base, *load], directory, self._environment, "main")
-        self.workers = [spawn(command, directory, self._environment, f"worker{n}") for n, command in enumerate(workers)]
+        self.workers: list[subprocess.Popen[bytes]] = []
+        for _ in range(workers if self._worker_command else 0):
+            self.add_worker()
 
     # -- while it runs -----------------------------------------------------------------------
+
+    def add_worker(self) -> None:
+        """Start one more worker, in `distributed`."""
+        log = f"worker{len(self.workers)}"
+        self.workers.append(spawn(self._worker_command, self.directory, self._environment, log))
 
     def signal(self, number: int, *, group: bool) -> None:
         """Send a signal to the master alone, or to its whole process group as a terminal does."""
@@ -271,8 +293,13 @@ class LocustTest:
 
     def swarm(self, **form: object) -> None:
         """Start a test as the UI's button does."""
-        reply = post(f"{self.web_url}/swarm", **{"user_count": self._users, "spawn_rate": 100, **form})
+        reply = self.ask_to_swarm(**form)
         assert reply["success"], reply
+
+    def ask_to_swarm(self, **form: object) -> Any:
+        """What the UI answers to its button, whether it starts a test or not."""
+        users, rate = (1, 1) if self._users is None else (self._users, 100)  # an untouched form says 1 and 1
+        return post(f"{self.web_url}/swarm", **{"user_count": users, "spawn_rate": rate, **form})
 
     def stop(self, tests: int = 1) -> None:
         """Stop the test as the UI's button does; return once the summary of the `tests`-th is written."""
