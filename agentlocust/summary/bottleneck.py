@@ -84,10 +84,17 @@ def bottleneck(summary: Summary) -> Bottleneck:
     return Bottleneck(limit, f"limited by {limit}: {found[limit][0]}", evidence)
 
 
+def _found_cause(summary: Summary) -> str:
+    """Why the shape of the test says that the target reached its limit; "" when it says nothing."""
+    cause = summary.shape.figures.get("cause") if summary.shape is not None else None
+    return str(cause) if cause and cause != "generator saturated" else ""
+
+
 def _told(summary: Summary, cause: str) -> list[str]:
     """What the shape of the test says of this cause, when it found it."""
-    figures = summary.shape.figures if summary.shape is not None else {}
-    return [str(figures.get("shows"))] if figures.get("cause") == cause else []
+    if summary.shape is None or _found_cause(summary) != cause:
+        return []
+    return [str(summary.shape.figures.get("shows"))]
 
 
 def _dead(summary: Summary) -> list[str]:
@@ -101,8 +108,8 @@ def _dead(summary: Summary) -> list[str]:
 
 def _generator(summary: Summary) -> list[str]:
     generator = summary.generator
-    if generator is None or generator.grade == "valid":
-        return []
+    if generator is None or generator.grade == "valid" or _found_cause(summary):
+        return []  # whoever found a cause in the target has looked at the generator, level by level
     reasons = [reason for reason in summary.validity.reasons if "generator" in reason or "rated" in reason]
     return reasons or [f"the generator was {generator.grade}"]
 
@@ -139,7 +146,7 @@ def _target_cpu(summary: Summary) -> list[str]:
         if len(cores) < LEAST_READINGS:
             continue
         busy = _busiest_half(cores)
-        processes = [value for _, value in courses.reading(summary, label, "processes", spans)]
+        processes = [value for _, value in courses.reading(summary, label, "processes", spans) if value]  # 0: it died
         # A server's parent often only watches its workers.
         count = round(median(processes)) if processes else 1
         for usable in {count, max(count - 1, 1)}:

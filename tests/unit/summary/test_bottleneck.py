@@ -247,6 +247,8 @@ def test_what_the_shape_found_is_not_found_again(cause: str, limit: Limit) -> No
     shape = ShapeModel(name="capacity", load="users", searches=True, figures={"cause": cause, "shows": "so and so"})
     found = bottleneck(built(shape=shape))
     assert (found.limit, found.evidence) == (limit, [] if limit is Limit.NOT_FOUND else ["so and so"])
+    strained = built(shape=shape, generator=graded("strained").generator)
+    assert bottleneck(strained).limit is limit  # as calls that fail at once make it
 
 
 def test_time_is_no_load_in_a_search() -> None:
@@ -262,6 +264,13 @@ def test_the_queue_that_is_left_at_the_end_is_no_light_load() -> None:
     series = loaded(rising(0.2, 0.05), flat(0.02), axis="time").series
     tail = [Point(t=SECONDS + t, users=200 - 4 * t, calls=20, ttft_p50=9.0, tpot_p50=0.02) for t in range(50)]
     assert bottleneck(built(series=[*series, *tail])).limit is Limit.QUEUEING
+
+
+def test_a_watched_process_that_died_early_is_no_divisor() -> None:
+    """Most readings are of nothing: they say neither how many processes it had nor that it was idle."""
+    died = {"cpu": course(300, 0, 0), "processes": course(1, 0, 0)}
+    assert bottleneck(watched(died, PLENTY)).limit is Limit.NOT_FOUND
+    assert bottleneck(watched(died | {"processes": course(0)}, PLENTY)).limit is Limit.NOT_FOUND
 
 
 def test_a_machine_that_others_fill_is_not_the_target_s_limit() -> None:
