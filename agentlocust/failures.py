@@ -32,6 +32,7 @@ class FailureKind(StrEnum):
     EMPTY = "empty"  # a whole reply with nothing generated in it
     CHECK = "check"  # the content was judged wrong by the user's own check
     CLIENT = "client"  # the caller raised while it read the reply
+    BUDGET = "budget"  # not sent: its run may not spend that much; only a Reply tells of it
     CANCELLED = "cancelled"  # cut by the end of the test; not a failure of the target
 
 

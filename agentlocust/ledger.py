@@ -9,86 +9,23 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from agentlocust.captured import CapturedRuns
 from agentlocust.metrics import SCALE, Kind, Unit
-from agentlocust.records import AgentRun, Call, ConnectionTimes, Labels, ToolCall
-from agentlocust.sketch import Sketch
+from agentlocust.records import AgentRun, Call, Labels, ToolCall
+from agentlocust.rows import Row, add_connection, add_figures, add_reported, count_run, count_within
 
 Key = tuple[str, str, str, str, Labels]  # kind, name, model, phase, labels
 
-MAX_LABEL_VALUES = 100  # values a label may have before the rest share one
+MAX_LABEL_VALUES = 100  # values a label may have, or agents be handed to, before the rest share one
 OTHER_LABEL = "(other)"
 MAX_SAMPLES_PER_KIND = 20
 MAX_FAILURE_TEXTS = 1000
 MAX_SAMPLE_LENGTH = 400  # characters of a failure's text
 MAX_ROWS = 5000  # rows before new names share one
-MAX_VALUE = 10**15  # of a user's own metric
-_MAX_PACKED = 2**63  # msgpack's integers end here
+MAX_VALUE = 10**15  # of a user's own metric, or a score
 MAX_SECONDS = 1200  # points of the series before two become one
 
 _NS = SCALE[Unit.SECONDS]
-
-
-def _add_connection(row: Row, times: ConnectionTimes) -> None:
-    if times.reused:
-        row.count("reused")
-    else:
-        row.count("connected")
-        row.sketch("dns").add(round(times.dns_s * _NS))
-        row.sketch("connect").add(round(times.connect_s * _NS))
-        if times.tls_s:
-            row.sketch("tls").add(round(times.tls_s * _NS))
-    row.sketch("send").add(round(times.send_s * _NS))
-    if times.first_byte_s is not None:
-        row.sketch("first_byte").add(round(times.first_byte_s * _NS))
-
-
-def _packed(n: int) -> int | str:
-    """An integer as msgpack can carry it: the sum of large values may outgrow 64 bits."""
-    return n if -_MAX_PACKED <= n < _MAX_PACKED else str(n)
-
-
-class Row:
-    """Counters and sketches of everything that shares one key."""
-
-    __slots__ = ("counts", "sketches")
-
-    def __init__(self) -> None:
-        self.counts: dict[str, int] = {}
-        self.sketches: dict[str, Sketch] = {}
-
-    def count(self, name: str, n: int = 1) -> None:
-        """Add `n` to a counter."""
-        if n:
-            self.counts[name] = self.counts.get(name, 0) + n
-
-    def sketch(self, metric: str) -> Sketch:
-        """The sketch of a metric, made on first use."""
-        sketch = self.sketches.get(metric)
-        if sketch is None:
-            sketch = self.sketches[metric] = Sketch()
-        return sketch
-
-    def merge(self, other: Row) -> None:
-        """Add all that `other` holds."""
-        for name, n in other.counts.items():
-            self.count(name, n)
-        for metric, sketch in other.sketches.items():
-            self.sketch(metric).merge(sketch)
-
-    def encode(self) -> dict[str, Any]:
-        """The row as ints and strings."""
-        return {
-            "c": {name: _packed(n) for name, n in self.counts.items()},
-            "s": {metric: [_packed(n) for n in sketch.encode()] for metric, sketch in self.sketches.items()},
-        }
-
-    @classmethod
-    def decode(cls, data: dict[str, Any]) -> Row:
-        """The row that `encode` wrote."""
-        row = cls()
-        row.counts = {name: int(n) for name, n in data["c"].items()}
-        row.sketches = {metric: Sketch.decode([int(n) for n in flat]) for metric, flat in data["s"].items()}
-        return row
 
 
 class Ledger:
@@ -103,6 +40,7 @@ class Ledger:
         self.samples: dict[tuple[str, str, int, str], int] = {}  # kind, name, status, text -> times
         self.seconds: dict[int, Row] = {}
         self.width = 1
+        self.captured = CapturedRuns()
         self._label_values: dict[str, set[str]] = {}
 
     def __bool__(self) -> bool:
@@ -132,7 +70,7 @@ class Ledger:
             self._sample(str(call.failure.kind), call.name, call.failure.status, call.failure.message)
             return
         if call.connection is not None:
-            _add_connection(row, call.connection)
+            add_connection(row, call.connection)
         if call.good is not None:
             row.count("judged")
             if call.good:
@@ -191,27 +129,48 @@ class Ledger:
 
     def add_run(self, run: AgentRun, second: int) -> None:
         """Record an agent run that ended in `second` of the test."""
-        row = self._row(Kind.AGENT, run.name, "", run.phase, run.labels)
-        if run.cancelled:
-            row.count("cancelled")
-            return
+        row = self._row(Kind.AGENT, run.name, run.model, run.phase, run.labels)
         point = self._second(second)
-        row.count("calls")
-        point.count("runs")
+        if run.reported:
+            add_reported(row, point, run)
+        count_run(row, run)
+        if run.cancelled or run.abandoned:  # its user left: what it would have come to nobody knows
+            return
+        if not run.inside:
+            point.count("runs")
+            point.count("runs_failed", bool(run.error))
+        if run.failure is not None:
+            row.count(f"failure:{run.failure.kind}")
+            if run.failure.status:
+                row.count(f"status:{run.failure.status}")
         if run.error:
-            row.count("failed")
-            point.count("runs_failed")
             row.sketch("failed_latency").add(round(run.latency * _NS))
             self._sample("run", run.name, 0, run.error)
+        add_figures(row, run)
+        self._add_hand_offs(row, run)
+        self.captured.add(run)
+
+    def _add_hand_offs(self, row: Row, run: AgentRun) -> None:
+        for to in run.hand_offs:
+            count_within(row, run, f"hand_off:{self._bounded_value(':hand_off', to)}")
+        row.count("hand_offs", len(run.hand_offs))
+
+    def add_judgement(self, call: Call) -> None:
+        """Record a call of an LLM judge, apart from the calls of the target."""
+        row = self._row(Kind.JUDGE, call.name, call.model, call.phase, call.labels)
+        self._add_tokens(row, Row(), call)
+        row.count("attempts", call.attempts)
+        if call.cancelled:
+            row.count("cancelled")
+            return
+        row.count("calls")
+        if call.failure is not None:
+            row.count("failed")
+            row.count(f"failure:{call.failure.kind}")
+            row.sketch("failed_latency").add(round(call.latency * _NS))
+            self._sample("judge", call.name, call.failure.status, call.failure.message)
         else:
-            row.sketch("run_latency").add(round(run.latency * _NS))
-        row.sketch("run_tokens").add(run.usage_total)
-        row.sketch("run_calls").add(run.calls)
-        row.sketch("run_tool_calls").add(run.tool_calls)
-        if run.cost_picousd is None:
-            row.count("unpriced")
-        else:
-            row.sketch("run_cost").add(run.cost_picousd)
+            row.sketch("judge_latency").add(round(call.latency * _NS))
 
     def add_start(self, name: str, phase: str, lag_ns: int, second: int, *, late: bool) -> None:
         """Record that a task of User class `name` began, `lag_ns` after it was to; `late`: no user was free for it."""
@@ -249,10 +208,9 @@ class Ledger:
             "counts": dict(self.counts),
             "samples": [[*sample, times] for sample, times in self.samples.items()],
             "seconds": [[second * self.width, row.encode()] for second, row in self.seconds.items()],
+            "captured": self.captured.take(),
         }
-        label_values = self._label_values
-        self.clear()
-        self._label_values = label_values
+        self._forget()
         return delta
 
     def merge(self, delta: dict[str, Any]) -> None:
@@ -266,15 +224,20 @@ class Ledger:
             self._sample(kind, name, status, text, times)
         for second, row in delta["seconds"]:
             self._second(second).merge(Row.decode(row))
+        self.captured.merge(delta["captured"])
 
     def clear(self) -> None:
         """Forget everything."""
+        self._forget()
+        self.captured.clear()
+        self._label_values = {}
+
+    def _forget(self) -> None:
         self.rows = {}
         self.counts = {}
         self.samples = {}
         self.seconds = {}
         self.width = 1
-        self._label_values = {}
 
     # -- bounds ------------------------------------------------------------------------------
 
@@ -288,16 +251,15 @@ class Ledger:
         return row
 
     def _bounded(self, labels: Labels) -> Labels:
-        bounded = []
-        for key, value in labels:
-            values = self._label_values.setdefault(key, set())
-            if value not in values:
-                if len(values) >= MAX_LABEL_VALUES and value != OTHER_LABEL:
-                    value = OTHER_LABEL  # noqa: PLW2901  # the bound is the point
-                else:
-                    values.add(value)
-            bounded.append((key, value))
-        return tuple(sorted(bounded))
+        return tuple(sorted((key, self._bounded_value(key, value)) for key, value in labels))
+
+    def _bounded_value(self, key: str, value: str) -> str:
+        values = self._label_values.setdefault(key, set())
+        if value not in values:
+            if len(values) >= MAX_LABEL_VALUES and value != OTHER_LABEL:
+                return OTHER_LABEL
+            values.add(value)
+        return value
 
     def _sample(self, kind: str, name: str, status: int, text: str, times: int = 1) -> None:
         sample = (kind, name, status, text[:MAX_SAMPLE_LENGTH])

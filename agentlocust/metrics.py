@@ -35,7 +35,7 @@ class Shape(StrEnum):
 
     DISTRIBUTION = "distribution"  # pN, mean, min, max, sum, count, rate
     COUNTER = "counter"  # sum, rate
-    RATIO = "ratio"  # a value of its own: `error_rate < 1%`
+    RATIO = "ratio"  # one sum over another, a value of its own: `error_rate < 1%`, `amplification < 1.2`
     THROUGHPUT = "throughput"  # a value of its own, per second
     COURSE = "course"  # readings over time: pN, mean, min, max, growth
     FINDING = "finding"  # a value of its own, that a `--shape` found
@@ -44,7 +44,8 @@ class Shape(StrEnum):
 class Kind(StrEnum):
     """What a metric is made of: the ledger's rows of that kind, or (`MONITOR`, `SHAPE`) a part of the Summary.
 
-    `METRIC` rows hold users' own metrics, `ARRIVAL` rows the starts of an open loop by User class.
+    `METRIC` rows hold users' own metrics, `ARRIVAL` rows the starts of an open loop by User class,
+    `JUDGE` rows the calls of LLM judges, which are none of the target's.
     """
 
     LLM = "LLM"
@@ -54,6 +55,7 @@ class Kind(StrEnum):
     ARRIVAL = "ARRIVAL"
     MONITOR = "MONITOR"
     SHAPE = "SHAPE"
+    JUDGE = "JUDGE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,18 +117,42 @@ _ALL = (
     _counter("tool_calls", Unit.COUNT, Kind.TOOL, "tool calls that completed or failed"),
     _counter("tools_failed", Unit.COUNT, Kind.TOOL, "tool calls that failed"),
     _distribution("run_latency", Unit.SECONDS, Kind.AGENT, "one agent run, successful ones"),
+    _distribution("run_ttft", Unit.SECONDS, Kind.AGENT, "run start to first generated token of its calls, successful"),
+    _distribution("run_ttfo", Unit.SECONDS, Kind.AGENT, "run start to first token that a user sees, successful runs"),
+    _distribution("run_ttfe", Unit.SECONDS, Kind.AGENT, "ask to first event of any kind, successful services' runs"),
+    _distribution("run_first_tool", Unit.SECONDS, Kind.AGENT, "run start to first tool call, successful runs"),
     _distribution("run_cost", Unit.USD, Kind.AGENT, "price of one agent run, priced ones"),
     _distribution("run_tokens", Unit.TOKENS, Kind.AGENT, "input and output tokens of one agent run"),
+    _distribution("run_steps", Unit.COUNT, Kind.AGENT, "LLM calls and tool calls in one agent run"),
     _distribution("run_calls", Unit.COUNT, Kind.AGENT, "LLM calls in one agent run"),
+    _distribution("run_turns", Unit.COUNT, Kind.AGENT, "whole replies of the model in one agent run"),
     _distribution("run_tool_calls", Unit.COUNT, Kind.AGENT, "tool calls in one agent run"),
+    _distribution("run_context", Unit.TOKENS, Kind.AGENT, "largest input of a call in one agent run"),
+    _distribution("context_growth", Unit.TOKENS, Kind.AGENT, "input that each turn of one agent run adds (its slope)"),
+    _distribution("run_score", Unit.NUMBER, Kind.AGENT, "what a scorer gave one agent run"),
     _counter("runs", Unit.COUNT, Kind.AGENT, "agent runs that completed or failed"),
     _counter("runs_failed", Unit.COUNT, Kind.AGENT, "agent runs that failed"),
+    _counter("runs_abandoned", Unit.COUNT, Kind.AGENT, "agent runs whose user left before their end"),
+    _counter("runs_inside", Unit.COUNT, Kind.AGENT, "runs inside others, in no other counter unless named by a check"),
+    _counter("abandoned_tokens", Unit.TOKENS, Kind.AGENT, "tokens of runs whose user had left, where they are told"),
+    _counter("hand_offs", Unit.COUNT, Kind.AGENT, "hand-offs from one agent to another"),
+    _counter("findings", Unit.COUNT, Kind.AGENT, "faults that the detectors found in runs: loops, N+1 calls, …"),
+    _distribution("judge_latency", Unit.SECONDS, Kind.JUDGE, "one call of an LLM judge, successful ones"),
+    _counter("judge_calls", Unit.COUNT, Kind.JUDGE, "calls of LLM judges that completed or failed"),
+    _counter("judge_failed", Unit.COUNT, Kind.JUDGE, "calls of LLM judges that failed"),
+    _counter("judge_cost", Unit.USD, Kind.JUDGE, "price of all calls of LLM judges"),
     _counter("task_errors", Unit.COUNT, None, "exceptions raised by the locustfile's own task code"),
+    _counter("sessions", Unit.COUNT, None, "sessions with an agent that ended"),
+    _counter("session_turns", Unit.COUNT, None, "asks in sessions that ended"),
+    _counter("sessions_failed", Unit.COUNT, None, "sessions in which an ask failed or the task raised"),
     _counter("other_requests", Unit.COUNT, None, "requests of other Users in the same test"),
     _counter("other_failed", Unit.COUNT, None, "failed requests of other Users in the same test"),
     Metric("error_rate", Shape.RATIO, Unit.RATIO, Kind.LLM, "failed / (completed + failed) calls"),
     Metric("run_error_rate", Shape.RATIO, Unit.RATIO, Kind.AGENT, "failed / (completed + failed) agent runs"),
     Metric("tool_error_rate", Shape.RATIO, Unit.RATIO, Kind.TOOL, "failed / (completed + failed) tool calls"),
+    Metric("amplification", Shape.RATIO, Unit.COUNT, Kind.LLM, "HTTP tries per call"),
+    Metric("cached_share", Shape.RATIO, Unit.RATIO, Kind.LLM, "input tokens served from cache / input tokens"),
+    Metric("cost_per_success", Shape.RATIO, Unit.USD, Kind.AGENT, "price of all agent runs / successful ones"),
     Metric("throughput", Shape.THROUGHPUT, Unit.PER_SECOND, Kind.LLM, "successful calls per second"),
     Metric("goodput", Shape.THROUGHPUT, Unit.PER_SECOND, Kind.LLM, "calls per second that meet every stated SLO"),
     _distribution("schedule_lag", Unit.SECONDS, Kind.ARRIVAL, "open loop: intended start to actual start"),

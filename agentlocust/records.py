@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from agentlocust.failures import Failure, FailureKind
+from agentlocust.steps import Step
 from agentlocust.usage import Usage
 
 Labels = tuple[tuple[str, str], ...]
@@ -92,11 +94,54 @@ class ToolCall:
     labels: Labels = ()
 
 
+class EndReason(StrEnum):
+    """Why an agent run ended; whether it succeeded is told apart from it."""
+
+    FINAL = "final"  # the agent gave its answer
+    MAX_TURNS = "max_turns"  # it still wanted to go on
+    BUDGET = "budget"
+    ERROR = "error"
+    TIMEOUT = "timeout"
+    CHECK_FAILED = "check_failed"  # it answered, and the answer was judged wrong
+    ABANDONED = "abandoned"  # its user would not wait any longer
+    CANCELLED = "cancelled"  # cut by the end of the test
+
+
+class FindingKind(StrEnum):
+    """What can be wrong with how an agent went about its task."""
+
+    LOOP = "loop"  # the same tool with the same arguments, again and again
+    N_PLUS_1 = "n_plus_1"  # a tool call for each item of a result
+    RUNAWAY_CONTEXT = "runaway_context"  # the input of its calls grows without bound
+    INVALID_ARGUMENTS = "invalid_arguments"  # a tool was asked for with arguments it cannot take
+    RETRY_STORM = "retry_storm"  # most tries were repetitions of failed ones
+    CACHE_MISS = "cache_miss"  # a prefix that was cached is paid for in full again
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a detector found in a run, in a sentence; `amount` orders those of one kind, the worst the largest."""
+
+    kind: FindingKind
+    sentence: str
+    amount: int = 1
+
+
 @dataclass(frozen=True, slots=True)
 class AgentRun:
     """One agent task from the user's ask to its final answer, with the sums over its calls.
 
-    `cost_picousd` is None when any call in it has no price. `error` is "" when it succeeded.
+    Times are seconds from `started` (monotonic): `ttfe` to the first event of any kind (black-box
+    services only), `ttft` to the first generated token of its calls, `ttfo` to the first visible one,
+    `first_tool` to the first tool call. `turns` are the model's whole replies. `context_max` is the
+    largest input of a call, `context_growth` the slope of the input in tokens a turn, None for fewer than two.
+
+    `cost_picousd` is None when any call in it has no price. `error` is "" when it succeeded; `failure`
+    is the kind of what went wrong with a request to a service. `abandoned`: the user left, which is neither
+    success nor failure. `black_box`: the calls inside are not known. `inside`: it is part of another run, which
+    holds its figures too. `reported`: `usage` and cost were told by the agent itself, so they are in no call's
+    record. `steps` is what it was made of, `steps_left_out` how many more. `id` is a number below 2**63 that no
+    other run of the test has.
     """
 
     name: str
@@ -104,11 +149,37 @@ class AgentRun:
     latency: float
     calls: int = 0
     attempts: int = 0
+    turns: int = 0
     tool_calls: int = 0
     tool_errors: int = 0
-    usage_total: int = 0
+    usage: Usage = field(default_factory=Usage)
     cost_picousd: int | None = 0
+    context_max: int = 0
+    context_growth: float | None = None
+    ttfe: float | None = None
+    ttft: float | None = None
+    ttfo: float | None = None
+    first_tool: float | None = None
+    end_reason: EndReason = EndReason.FINAL
     error: str = ""
+    failure: Failure | None = None
     cancelled: bool = False
+    abandoned: bool = False
+    black_box: bool = False
+    inside: bool = False
+    reported: bool = False
+    model: str = ""
+    scores: tuple[float, ...] = ()
+    hand_offs: tuple[str, ...] = ()  # to which agents, in order
+    findings: tuple[Finding, ...] = ()
+    steps: tuple[Step, ...] = ()
+    steps_left_out: int = 0
+    asked: str = ""  # its first prompt, when texts are captured
+    id: int = 0
     phase: str = MAIN_PHASE
     labels: Labels = ()
+
+    @property
+    def steps_taken(self) -> int:
+        """Calls and tool calls."""
+        return self.calls + self.tool_calls

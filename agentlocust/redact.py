@@ -15,11 +15,16 @@ MASK = "***"
 MIN_SECRET = 8  # shorter values are too likely to be ordinary words
 SAMPLE_LENGTH = 200
 _LONGEST_SECRET = 1000
+_NAME_LENGTH = 80
+_NAMES_KEPT = 1000
+_SECRETS_KEPT = 100  # each makes every search longer
 
 _SECRET_NAME = re.compile(
     r"(?:\A|_)(?:(?:API|ACCESS|PRIVATE|SECRET|AUTH|SUBSCRIPTION)_?KEY(?:_ID)?|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS?)\Z",
     re.IGNORECASE,
 )
+
+_CREDENTIAL_HEADERS = frozenset({"authorization", "proxy-authorization", "cookie"})
 
 # What secrets look like, for those that no environment variable holds.
 _PATTERNS = (
@@ -89,16 +94,36 @@ def secrets_in(environ: Mapping[str, str]) -> frozenset[str]:
     return frozenset(value for name, value in environ.items() if len(value) >= MIN_SECRET and _SECRET_NAME.search(name))
 
 
+def secrets_in_headers(headers: Iterable[tuple[str, str]]) -> frozenset[str]:
+    """The values of headers whose names say that they are secret, without the scheme before them."""
+    return frozenset(
+        value.split(maxsplit=1)[-1]
+        for name, value in headers
+        if value.strip() and (name.lower() in _CREDENTIAL_HEADERS or _SECRET_NAME.search(name.replace("-", "_")))
+    )
+
+
 class Scrubber:
     """Replaces secrets by `***`: known values in every form they travel in, and whatever looks like one."""
 
-    __slots__ = ("_known",)
+    __slots__ = ("_known", "_names", "_secrets")
 
     def __init__(self, secrets: Iterable[str] = (), environ: Mapping[str, str] | None = None) -> None:
-        values = {secret for secret in secrets if len(secret) >= MIN_SECRET} | secrets_in(environ or {})
-        forms = {form for value in values for form in _forms(value)}
+        self._secrets: frozenset[str] = frozenset()
+        self._known: re.Pattern[str] | None = None
+        self._names: dict[str, str] = {}
+        self.know({*secrets, *secrets_in(environ or {})})
+
+    def know(self, secrets: Iterable[str]) -> None:
+        """Replace these too, from now on; once a hundred are known, no more are learnt."""
+        known = self._secrets | {secret for secret in secrets if len(secret) >= MIN_SECRET}
+        if known == self._secrets or len(self._secrets) >= _SECRETS_KEPT:
+            return
+        self._secrets = known
+        self._names.clear()
+        forms = {form for secret in known for form in _forms(secret)}
         ordered = sorted(forms, key=len, reverse=True)  # a secret that holds another goes first
-        self._known = re.compile("|".join(map(re.escape, ordered)), re.IGNORECASE) if ordered else None
+        self._known = re.compile("|".join(map(re.escape, ordered)), re.IGNORECASE)
 
     def scrub(self, text: str) -> str:
         """The text without secrets, otherwise as it was."""
@@ -119,6 +144,15 @@ class Scrubber:
         if len(text) > bound:
             scrubbed = scrubbed[:-_LONGEST_SECRET]
         return cut(self.scrub(terminal_safe(scrubbed)), limit)
+
+    def name(self, text: str) -> str:
+        """A name that someone else chose (a tool's, an agent's, a model's), `clean` and remembered."""
+        name = self._names.get(text)
+        if name is None:
+            name = self.clean(text, _NAME_LENGTH)
+            if len(self._names) < _NAMES_KEPT and len(text) <= _NAME_LENGTH:
+                self._names[text] = name
+        return name
 
     def sample(self, text: str, limit: int = SAMPLE_LENGTH) -> str:
         """`clean`, and `normalise`d: what a million failures of one cause have in common."""

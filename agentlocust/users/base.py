@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 from locust import User
 from locust.user.task import LOCUST_STATE_STOPPING, LOCUST_STATE_WAITING
 
-from agentlocust.dialects.base import Dialect
-from agentlocust.failures import Failure
+from agentlocust.budget import Refused, Reserved, cost_of
+from agentlocust.dialects.base import Decoded, Dialect
+from agentlocust.failures import Failure, FailureKind
 from agentlocust.mock.behaviour import split_model
+from agentlocust.pricing.worst_case import output_limit
 from agentlocust.records import Call, Labels
 from agentlocust.shapes.arrivals import Arrivals
 from agentlocust.shapes.gate import Gate
@@ -22,6 +24,7 @@ from agentlocust.shapes.schedule import Start
 from agentlocust.sla import Slo
 from agentlocust.users.load import Load
 from agentlocust.users.meter import Asked, Meter
+from agentlocust.users.purse import Reservation
 from agentlocust.users.reply import Check, Reply, fill_reply, judged
 from agentlocust.users.run import Run
 from agentlocust.wire.exchange import Exchange, HttpRequest, Timeouts
@@ -30,6 +33,8 @@ from agentlocust.wire.tap import Outcome, Tap, cut_by
 from agentlocust.wire.target import Key, Target, key_from_environment
 
 if TYPE_CHECKING:
+    from argparse import Namespace
+
     from gevent.pool import Group
     from locust.env import Environment
 
@@ -45,7 +50,8 @@ class AgentUser(User):
     `goodput` (SLOs a call must meet, e.g. `{"ttft": "500ms"}`); `metrics` (names that `metric`
     may record); `timeouts`; `max_retries` (of `client`, 0); `strict_stream` (a stream must bring
     its terminal event; False accepts a finish reason, for servers that send none); `shape` (the
-    load over time, as `--shape` has it); `arrivals` (tasks begin at a rate, `poisson("20/s")`).
+    load over time, as `--shape` has it); `arrivals` (tasks begin at a rate, `poisson("20/s")`);
+    `run_budget` (what an agent run may spend, `"$0.05"`).
     """
 
     abstract = True
@@ -63,8 +69,11 @@ class AgentUser(User):
     strict_stream: bool = True
     shape: str = ""
     arrivals: Arrivals | None = None
+    run_budget: str = ""
 
+    guarded: ClassVar[bool] = True  # a budget holds its calls back; it cannot those of a service
     key_variable: ClassVar[str] = ""
+    prepared: ClassVar[bool] = False  # True: `import_sdk` is called before the test, whatever its code names
     concrete: ClassVar[list[type[AgentUser]]] = []
 
     def __init_subclass__(cls, **settings: Any) -> None:
@@ -86,8 +95,19 @@ class AgentUser(User):
         self.target = Target.parse(self._host())
         self.pool = Pool()
         self._key: Key = key_from_environment(self.key_variable, self.target.origin)
+        self.meter.scrubber.know((self._key.value,))  # whatever its variable is called
         self._slo = Slo.parse(self.goodput) if self.goodput else None
         self._client: Any = None
+
+    @classmethod
+    def check_settings(cls) -> object:
+        """Look at the class's own settings before any load. Raises ConfigError for what makes no sense."""
+        return None
+
+    @classmethod
+    def check_options(cls, options: Namespace) -> object:
+        """Look at the options that a class of its own kind has added. Raises ConfigError."""
+        return None
 
     @classmethod
     def import_sdk(cls) -> None:
@@ -210,9 +230,15 @@ class AgentUser(User):
         started_ns = self._issue() or time.monotonic_ns()
         try:
             encoded = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+            reservation = self.reserve(encoded, str(body.get("model", "")), *output_limit(body))
+        except Refused as refused:
+            self._not_issued()
+            return _not_sent(str(body.get("model", "")), str(refused))
         except BaseException:
             self._not_issued()
             raise
+        if reservation.waited:  # for money: none of the target's doing
+            started_ns = time.monotonic_ns()
         tap = Tap(dialect, streamed=streamed, strict=self.strict_stream, started_ns=started_ns)
         request = HttpRequest("POST", self.target.origin, self.target.path_of(dialect.path), self._headers(), encoded)
         exchange = Exchange(self.pool, request, self.timeouts)
@@ -223,10 +249,10 @@ class AgentUser(User):
             exchange.wait_end()
         except BaseException as error:
             exchange.close()
-            self._finish(tap, asked, cut=cut_by(error))
+            self._finish(tap, asked, cut=cut_by(error), reservation=reservation)
             raise
         exchange.close()
-        return self._finish(tap, asked, check=check)
+        return self._finish(tap, asked, check=check, reservation=reservation)
 
     def _issue(self) -> int:
         """Take leave to make a call. Returns when its task was to begin (monotonic ns), 0 for now.
@@ -245,6 +271,22 @@ class AgentUser(User):
         """The call never came to be: another may."""
         if self.load.calls is not None:
             self.load.calls.ended(cut=True)
+
+    def reserve(self, body: bytes, model: str, limit: int | None = None, replies: int = 1) -> Reservation:
+        """Set aside what a request may cost at most, before each attempt of it is sent; waits until there is room.
+
+        `limit` is the most output tokens that the request allows each of its `replies`. Raises
+        Refused when the run's budget has no room for it: it must not be sent then.
+        """
+        guard = self.load.guard
+        if guard is None:
+            return Reservation()
+        try:
+            return guard.reserve(self, body, split_model(model)[0], limit, replies)
+        except Refused as refused:
+            if self.current_run is not None:
+                self.current_run.end("budget", str(refused))
+            raise
 
     def _begin_run(self) -> int:
         """As `_issue`, for a run that is no part of another."""
@@ -277,13 +319,19 @@ class AgentUser(User):
         )
 
     def _finish(
-        self, tap: Tap, asked: Asked, *, check: Check | None = None, cut: Failure | None = None
+        self,
+        tap: Tap,
+        asked: Asked,
+        *,
+        check: Check | None = None,
+        cut: Failure | None = None,
+        reservation: Reserved | None = None,
     ) -> tuple[Reply, Outcome]:
         try:
             outcome = tap.settle(cut=cut)
         except BaseException as error:  # killed between two pieces of a long reply: it is recorded all the same
             if cut is None:
-                self._finish(tap, asked, cut=cut_by(error))
+                self._finish(tap, asked, cut=cut_by(error), reservation=reservation)
             raise
         reply = Reply()
 
@@ -291,18 +339,35 @@ class AgentUser(User):
             fill_reply(reply, call, outcome)
             return judged(check, reply) if check is not None else ""
 
-        call = self.meter.record_call(outcome, asked, judge=fill)
+        try:
+            call = self.meter.record_call(outcome, asked, judge=fill)
+        except BaseException:
+            if reservation is not None:
+                reservation.settle(None)
+            raise
+        if reservation is not None:
+            reservation.settle(cost_of(call))
         if self.load.calls is not None:
             self.load.calls.ended(cut=call.cancelled)
         fill_reply(reply, call, outcome)
         if self.current_run is not None:
-            self.current_run.call_ended(call)
+            self.current_run.call_ended(call, outcome.decoded, asked.body)
         return reply, outcome
 
-    def _sdk_call_ended(self, tap: Tap, model: str, *, cut: Failure | None) -> None:
+    def _sdk_call_ended(
+        self, tap: Tap, model: str, *, cut: Failure | None, reservation: Reserved | None = None
+    ) -> None:
         request = tap.exchange.request if tap.exchange is not None else None
         body = request.body if request is not None else b""
-        self._finish(tap, self._asked("", tap.dialect, model, body, ()), cut=cut)
+        self._finish(tap, self._asked("", tap.dialect, model, body, ()), cut=cut, reservation=reservation)
+
+
+def _not_sent(model: str, why: str) -> tuple[Reply, Outcome]:
+    """What a call came to that its run's budget refused."""
+    failure = Failure(FailureKind.BUDGET, why)
+    now_ns = time.monotonic_ns()
+    outcome = Outcome(now_ns, now_ns, Decoded(), failure, 0, 0, streamed=False)
+    return Reply(model=split_model(model)[0], failure=failure), outcome
 
 
 def _conversation(prompt: Prompt, system: str | None) -> tuple[str | None, str | Sequence[Any]]:

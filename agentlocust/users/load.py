@@ -17,6 +17,7 @@ from agentlocust.shapes.replay import Replay
 from agentlocust.shapes.schedule import Schedule, Segment
 from agentlocust.shapes.trace import TracePart
 from agentlocust.users.permits import Permits
+from agentlocust.users.purse import Guard
 
 if TYPE_CHECKING:
     from agentlocust.users.meter import Meter
@@ -26,7 +27,7 @@ class Load:
     """What this process's part of a test's load is; for one test at a time.
 
     `gates` holds back the tasks of User classes in the open loop; `calls` and `runs` are there in a
-    test of exactly so many.
+    test of exactly so many, `guard` in one that may spend only so much.
     """
 
     def __init__(self, meter: Meter) -> None:
@@ -34,6 +35,7 @@ class Load:
         self.think_s: float | None = None
         self.calls: Permits | None = None
         self.runs: Permits | None = None
+        self.guard: Guard | None = None
         self.prompts = PromptSource()
         self._meter = meter
         self._schedules: dict[str, Schedule] = {}
@@ -49,10 +51,12 @@ class Load:
         count: int,
         idle: Callable[[], None],
         ask: Callable[[], None] | None = None,
+        tell: Callable[[dict[str, Any]], None] = lambda _: None,
     ) -> None:
         """A test begins with this order; `ask` has the master grant permits, without it all are here.
 
-        `idle` is told when those that were here are used up and what they permitted has ended.
+        `idle` is told when those that were here are used up and what they permitted has ended; `tell`
+        takes what a budget's keeper is to know of the money here.
         """
         self.end()
         self.think_s = order["think_s"]
@@ -63,6 +67,10 @@ class Load:
         quota = Permits(0 if ask is not None else order["quota_total"], ask, idle) if order["quota"] else None
         self.calls = quota if order["quota"] == Kind.LLM else None
         self.runs = quota if order["quota"] == Kind.AGENT else None
+        limits = order["budget"]
+        self.guard = None
+        if limits is not None:
+            self.guard = Guard(self._meter.prices, tell, shared=limits["shared"], run=limits["run"])
         for name in self._shares:
             # The same seed everywhere: each process draws the arrivals of all and takes its share of them.
             rng = random.Random(f"{seed}/{name}")

@@ -128,6 +128,13 @@ class Meter:
             self._tell_locust(call)
         return call
 
+    def record_judgement(self, outcome: Outcome, asked: Asked) -> Call:
+        """Record a call of an LLM judge: apart from all that the target answered, and not in Locust's tables."""
+        usage = self._counter.complete(outcome, asked.model, asked.body, hurried=False)
+        call = self._call(outcome, asked, usage, self._scrubbed(outcome.failure))
+        self.ledger.add_judgement(call)
+        return call
+
     def _call(self, outcome: Outcome, asked: Asked, usage: Usage, failure: Failure | None) -> Call:
         started_ns, decoded = outcome.started_ns, outcome.decoded
         stamps = Stamps(started_ns, decoded.token_ns, decoded.frame_ns, outcome.last_byte_ns)
@@ -214,6 +221,24 @@ class Meter:
             entry.log(round(run.latency * 1000), 0)
             if run.error:
                 entry.log_error(run.error)
+
+    def record_request(self, run: AgentRun, response_bytes: int) -> None:
+        """Record a run that was one request to an agent: unless cut or left by its user, one of Locust's too."""
+        self.ledger.add_run(run, self._second())
+        if run.cancelled or run.abandoned:
+            return
+        context: dict[str, Any] = {
+            MARK: True,
+            "model": run.model,
+            "input_tokens": run.usage.input,
+            "output_tokens": run.usage.output,
+            "cost_usd": None if run.cost_picousd is None else run.cost_picousd / SCALE[Unit.USD],
+            "ttfe_s": run.ttfe,
+            "ttft_s": run.ttft,
+            "tool_calls": run.tool_calls,
+            "labels": dict(run.labels),
+        }
+        self._fire("AGENT", run.name, run.latency, response_bytes, run.error, context)
 
     def record_start(self, name: str, lag_ns: int, late: bool, intended_ns: int) -> None:
         """Record a task of User class `name` that began `lag_ns` after it was to; `late`: no user was free."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from gevent.lock import BoundedSemaphore
 
+from agentlocust.pricing.worst_case import output_limit
 from agentlocust.wire.target import Key
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ def prepare(users: Iterable[type[AgentUser]]) -> None:
     """Import the SDKs that `client` needs before the test begins: later it would hold up every user for a second."""
     for cls in users:
         code = [member for base in cls.__mro__ if not _is_ours(base) for member in vars(base).values()]
-        if any(_names_client(member) for member in [*code, *cls.tasks]):
+        if cls.prepared or any(_names_client(member) for member in [*code, *cls.tasks]):
             cls.import_sdk()
 
 
@@ -80,5 +81,6 @@ def transport_for(user: AgentUser) -> httpx2.Client:
         strict=user.strict_stream,
         issue=user._issue,
         not_issued=user._not_issued,
+        reserve=lambda body, asked: user.reserve(body, str(asked.get("model", "")), *output_limit(asked)),
     )
     return httpx2.Client(transport=transport, timeout=None, follow_redirects=False, trust_env=False)

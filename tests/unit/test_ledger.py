@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable
+from dataclasses import replace
+from hashlib import blake2b
 from typing import Any
 
 import msgpack
@@ -15,7 +17,7 @@ from agentlocust import ledger as ledgers
 from agentlocust.failures import Failure, FailureKind
 from agentlocust.ledger import Ledger
 from agentlocust.metrics import Kind
-from agentlocust.records import AgentRun, Call, ToolCall
+from agentlocust.records import AgentRun, Call, EndReason, Finding, FindingKind, ToolCall
 from agentlocust.usage import Usage
 
 SECONDS = st.floats(min_value=0, max_value=600)
@@ -41,8 +43,27 @@ CALLS = st.builds(
     good=st.none() | st.booleans(),
 )
 TOOLS = st.builds(ToolCall, NAMES, SECONDS, SECONDS, error=st.sampled_from(["", "no"]), cancelled=st.booleans())
+FINDINGS = st.lists(st.builds(Finding, st.sampled_from(FindingKind), st.just("x"), st.integers(1, 5)), max_size=2)
 RUNS = st.builds(
-    AgentRun, NAMES, SECONDS, SECONDS, calls=TOKENS, cost_picousd=st.none() | TOKENS, error=st.sampled_from(["", "no"])
+    AgentRun,
+    NAMES,
+    SECONDS,
+    SECONDS,
+    calls=TOKENS,
+    cost_picousd=st.none() | TOKENS,
+    usage=st.builds(Usage, uncached_input=TOKENS, output=TOKENS),
+    context_growth=st.none() | st.floats(-1e6, 1e6),
+    ttft=st.none() | SECONDS,
+    end_reason=st.sampled_from(EndReason),
+    error=st.sampled_from(["", "no"]),
+    failure=st.none() | st.just(Failure(FailureKind.RESET, "gone", 200)),
+    cancelled=st.booleans(),
+    abandoned=st.booleans(),
+    black_box=st.booleans(),
+    reported=st.booleans(),
+    scores=st.lists(st.floats(0, 1), max_size=2).map(tuple),
+    hand_offs=st.lists(st.sampled_from("abc"), max_size=3).map(tuple),
+    findings=FINDINGS.map(tuple),
 )
 OWN = st.floats(min_value=-1e15, max_value=1e15)
 RECORDS = st.lists(st.tuples(st.one_of(CALLS, TOOLS, RUNS, OWN), st.integers(min_value=0, max_value=5000)), max_size=25)
@@ -54,7 +75,8 @@ def record(ledger: Ledger, item: Any, second: int) -> None:
     elif isinstance(item, ToolCall):
         ledger.add_tool(item)
     elif isinstance(item, AgentRun):
-        ledger.add_run(item, second)
+        # Equal runs are one run here: what tells two apart is their number.
+        ledger.add_run(replace(item, id=int.from_bytes(blake2b(repr(item).encode(), digest_size=7).digest())), second)
     else:
         ledger.add_metric("docs", item, "refund", "main")
         ledger.count("task_errors")
@@ -70,7 +92,8 @@ def state(ledger: Ledger) -> tuple[Any, ...]:
         return {key: (row.counts, {m: s.encode() for m, s in row.sketches.items()}) for key, row in found}
 
     seconds = {index * ledger.width: row for index, row in ledger.seconds.items()}
-    return rows(ledger.rows.items()), ledger.counts, ledger.samples, rows(seconds.items())
+    captured = ledger.captured.lines(), [ledger.captured.example(kind) for kind in FindingKind]
+    return rows(ledger.rows.items()), ledger.counts, ledger.samples, rows(seconds.items()), captured
 
 
 def a_call(**changes: Any) -> Call:
@@ -84,12 +107,15 @@ def test_eight_workers_in_any_order_equal_one_process(
 ) -> None:
     """What workers take, send and the master merges is bit for bit what one process would have."""
     alone, master = Ledger(), Ledger()
+    for ledger in (alone, master):
+        ledger.captured.keep(3)
     for part in parts:
         for item, second in part:
             record(alone, item, second)
     deltas = []
     for part in parts:
         worker = Ledger()
+        worker.captured.keep(3)
         for number, (item, second) in enumerate(part):
             record(worker, item, second)
             if number % 3 == 0:
@@ -191,4 +217,59 @@ def test_taking_empties_the_ledger() -> None:
     ledger = Ledger()
     ledger.add_call(a_call(), 3)
     assert ledger.take()["seconds"][0][0] == 3
-    assert ledger.take() == {"rows": [], "counts": {}, "samples": [], "seconds": []}
+    assert ledger.take() == {"rows": [], "counts": {}, "samples": [], "seconds": [], "captured": [[], []]}
+
+
+def run_row(*runs: AgentRun) -> ledgers.Row:
+    ledger = Ledger()
+    for run in runs:
+        ledger.add_run(run, 0)
+    (_, row), *_ = ledger.select(Kind.AGENT)
+    return row
+
+
+def test_a_run_that_was_left_is_neither_success_nor_failure() -> None:
+    """It is counted by itself, with the tokens that nobody read; its time flatters no percentile."""
+    row = run_row(
+        AgentRun("a", 0.0, 9.0, abandoned=True, end_reason=EndReason.ABANDONED, usage=Usage(output=7)),
+        AgentRun("a", 0.0, 1.0, error="no", end_reason=EndReason.CHECK_FAILED),
+        AgentRun("a", 0.0, 1.0, cancelled=True, end_reason=EndReason.CANCELLED),
+    )
+    assert (row.counts["abandoned"], row.counts["abandoned_tokens"], row.counts["calls"]) == (1, 7, 1)
+    assert {name: n for name, n in row.counts.items() if name.startswith("end:")} == {
+        "end:abandoned": 1, "end:check_failed": 1, "end:cancelled": 1,
+    }  # fmt: skip
+    assert "run_latency" not in row.sketches
+
+
+def test_what_a_black_box_does_inside_is_not_counted_as_nothing() -> None:
+    """Its calls are not known, so they are in no distribution; what it reports of itself is counted once."""
+    told = AgentRun("a", 0.0, 1.0, black_box=True, reported=True, usage=Usage(output=7), cost_picousd=5, ttfe=0.5)
+    row = run_row(told, AgentRun("a", 0.0, 1.0, calls=3, usage=Usage(output=2), cost_picousd=9))
+    assert row.sketches["run_calls"].count == row.sketches["run_steps"].count == row.sketches["run_ttfe"].count == 1
+    assert (row.counts["output"], row.counts["reported_picousd"], row.sketches["run_cost"].sum) == (7, 5, 14)
+
+
+def test_a_run_with_several_findings_of_a_kind_counts_once() -> None:
+    """A finding is counted in runs."""
+    loop, storm = Finding(FindingKind.LOOP, "x", 3), Finding(FindingKind.RETRY_STORM, "y")
+    row = run_row(AgentRun("a", 0.0, 1.0, findings=(loop, loop, storm)), AgentRun("a", 0.0, 1.0, findings=(loop,)))
+    assert (row.counts["finding:loop"], row.counts["finding:retry_storm"], row.counts["findings"]) == (2, 1, 3)
+
+
+def test_agents_that_are_handed_to_are_bounded() -> None:
+    """A model that makes up agents cannot make a worker's memory grow."""
+    row = run_row(*(AgentRun("a", 0.0, 1.0, hand_offs=(f"agent{number}",)) for number in range(300)))
+    named = {name: n for name, n in row.counts.items() if name.startswith("hand_off:")}
+    assert (len(named), sum(named.values()), row.counts["hand_offs"]) == (101, 300, 300)
+
+
+def test_a_judge_is_no_part_of_what_is_tested() -> None:
+    """Its calls have a row of their own, in no series and in no other's sums."""
+    ledger = Ledger()
+    ledger.add_judgement(a_call(name="judge", usage=Usage(output=5), cost_picousd=7))
+    ledger.add_judgement(a_call(name="judge", failure=Failure(FailureKind.RESET, "gone")))
+    ledger.add_judgement(a_call(name="judge", failure=Failure(FailureKind.CANCELLED, "")))
+    ((key, row),) = ledger.rows.items()
+    assert (key[0], row.counts["calls"], row.counts["failed"], row.counts["cancelled"]) == ("JUDGE", 2, 1, 1)
+    assert (row.counts["cost_picousd"], row.sketches["judge_latency"].count, ledger.seconds) == (7, 1, {})

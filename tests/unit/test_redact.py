@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentlocust.redact import MASK, SAMPLE_LENGTH, Scrubber, normalise, secrets_in, terminal_safe
+from agentlocust.redact import MASK, SAMPLE_LENGTH, Scrubber, normalise, secrets_in, secrets_in_headers, terminal_safe
 
 CANARY = 'canary/7f+Q=x"9 é'
 
@@ -91,6 +91,29 @@ def test_secrets_are_found_in_the_environment_by_name() -> None:
     }  # fmt: skip
     assert secrets_in(environ) == {"value-one", "value-two", "value-three", "value-four"}
     assert Scrubber(environ=environ).scrub("value-one and value-four") == "*** and ***"
+
+
+def test_secrets_are_found_in_headers_by_name() -> None:
+    """What names a credential, without its scheme; not what only describes the request."""
+    headers = [("Authorization", "Token first-secret"), ("X-Api-Key", "second-secret"), ("cookie", "third=secret")]
+    plain = [("Accept", "application/json"), ("X-Tenant", "the-tenant"), ("Authorization", " ")]
+    assert secrets_in_headers([*headers, *plain]) == {"first-secret", "second-secret", "third=secret"}
+
+
+def test_a_secret_learnt_later_is_scrubbed_from_then_on() -> None:
+    """Also from names that were asked for before; what was known stays known."""
+    scrubber = Scrubber(["canary-first"])
+    assert scrubber.name("canary-later") == "canary-later"
+    scrubber.know(["canary-later", "short"])
+    assert scrubber.name("canary-later") == MASK
+    assert scrubber.scrub("canary-first, short") == f"{MASK}, short"
+
+
+def test_a_name_is_clean_and_bounded() -> None:
+    """However long or odd it is, asked for once or twice."""
+    scrubber = Scrubber(["canary-secret"])
+    for text in ("find\x1b[31m_order", "x" * 10_000, "call canary-secret"):
+        assert scrubber.name(text) == scrubber.name(text) == scrubber.clean(text, 80)
 
 
 def test_a_secret_does_not_show_in_the_scrubber_itself() -> None:
