@@ -5,14 +5,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from agentlocust.metrics import SCALE, Unit
-from agentlocust.records import WARMUP_PHASE
+from agentlocust.records import WARMUP_PHASE, EndReason, FindingKind
 from agentlocust.redact import terminal_safe
-from agentlocust.report.lines import WIDTH, Line, cut, fit, safe
+from agentlocust.report.lines import WIDTH, Line, cut, fit, safe, wrapped
 from agentlocust.sketch import Sketch
 from agentlocust.summary import Row, Summary
+from agentlocust.summary.model import Totals
+from agentlocust.summary.outermost import has_outermost, outermost
 from agentlocust.units import PICOUSD, picousd_of, show_count, show_percent, show_seconds, show_usd
 
 _MAX_SAMPLES = 3
+_MAX_FINDINGS = 3
+# What is said of runs in which a detector found something.
+_FOUND: dict[str, str] = {
+    FindingKind.LOOP: "looped",
+    FindingKind.N_PLUS_1: "called a tool for each item",
+    FindingKind.RUNAWAY_CONTEXT: "let their context run away",
+    FindingKind.INVALID_ARGUMENTS: "asked for tools in vain",
+    FindingKind.RETRY_STORM: "tried again and again",
+    FindingKind.CACHE_MISS: "missed the prompt cache",
+}
 _MAX_OWN_METRICS = 4
 
 
@@ -56,13 +68,14 @@ def _distribution(name: str, sketch: Sketch) -> str:
 def activity_lines(summary: Summary) -> list[Line]:
     """Runs, calls, tokens, cost, tools and what else was counted, a line each."""
     totals = summary.totals
-    lines = [*_runs(summary), *_calls(summary), *_tools(summary), *_own_metrics(summary)]
+    lines = [*_runs(summary), *_sessions(totals), *_calls(summary), *_tools(summary)]
+    lines += [*_judge(summary), *_own_metrics(summary)]
     if totals.task_errors:
         lines.append(Line(f"errors  {totals.task_errors:,} raised by the locustfile's own code", "red"))
     if totals.other_requests:
         failed = f"   {totals.other_failed:,} failed" if totals.other_failed else ""
         lines.append(Line(f"other   {totals.other_requests:,} requests of other Users{failed}"))
-    warm = sum(row.count for row in summary.rows if row.phase == WARMUP_PHASE and row.kind != "TOOL")
+    warm = sum(row.count for row in summary.rows if row.phase == WARMUP_PHASE and row.kind in ("LLM", "AGENT"))
     if warm:
         lines.append(Line(f"warm-up {warm:,} calls and runs, not in the checks and times above"))
     return lines
@@ -91,17 +104,79 @@ def generator_lines(summary: Summary) -> list[Line]:
 
 def _runs(summary: Summary) -> list[Line]:
     totals = summary.totals
-    if not totals.runs:
+    if not totals.runs + totals.runs_abandoned:
         return []
     rows = _measured(summary, "AGENT")
-    parts = [f"{totals.runs:,}", f"{show_percent(1 - totals.runs_failed / totals.runs)} ok"]
-    calls, tools = _merged(rows, "run_calls"), _merged(rows, "run_tool_calls")
+    outer = [row for row in rows if has_outermost(row)]
+    parts = [f"{totals.runs:,}"]
+    if totals.runs:
+        parts.append(f"{show_percent(1 - totals.runs_failed / totals.runs)} ok")
+    if totals.runs_inside:
+        parts.append(f"{totals.runs_inside:,} inside them")
+    calls, tools = _merged(outer, "run_calls"), _merged(outer, "run_tool_calls")
     if calls.sum or tools.sum:
         parts.append(f"{_a_run(calls, 'call')} and {_a_run(tools, 'tool')} a run")
-    latency = _merged(rows, "run_latency")
+    latency = _merged(outer, "run_latency")
     if latency.count:
         parts.append(f"p95 {show_seconds(latency.percentile(95) / SCALE[Unit.SECONDS])}")
-    return [Line(cut("runs    " + "   ".join(parts)))]
+    return [Line(cut("runs    " + "   ".join(parts))), *_ends(rows), *_scores(rows, totals), *_findings(summary)]
+
+
+def _sessions(totals: Totals) -> list[Line]:
+    if not totals.sessions:
+        return []
+    turns = show_count(round(totals.session_turns / totals.sessions, 1))
+    parts = [f"{totals.sessions:,}", f"{turns} turn{'' if turns == '1' else 's'} a session"]
+    if totals.sessions_failed:
+        parts.append(f"{totals.sessions_failed:,} failed ({show_percent(totals.sessions_failed / totals.sessions)})")
+    return [Line(cut("sessions " + "   ".join(parts)))]
+
+
+def _scores(rows: Sequence[Row], totals: Totals) -> list[Line]:
+    score = _merged(rows, "run_score")
+    parts = (
+        [f"score {show_count(round(score.mean / SCALE[Unit.NUMBER], 2))} (n {score.count:,})"] if score.count else []
+    )
+    if totals.hand_offs:
+        parts.append(f"{totals.hand_offs:,} hand-off{'' if totals.hand_offs == 1 else 's'}")
+    if totals.abandoned_tokens:
+        parts.append(f"{show_count(totals.abandoned_tokens)} tokens for users who had left")
+    return [Line(cut("        " + "   ".join(parts)))] if parts else []
+
+
+def _ends(rows: Sequence[Row]) -> list[Line]:
+    """Why runs ended, unless all gave their answer; those that the end of the test cut are told elsewhere."""
+    ends: dict[str, int] = {}
+    for row in rows:
+        for reason, count in outermost(row).ends.items():
+            if reason != EndReason.CANCELLED:
+                ends[reason] = ends.get(reason, 0) + count
+    if not ends.keys() - {EndReason.FINAL}:
+        return []
+    told = [f"{terminal_safe(name)} {n:,}" for name, n in sorted(ends.items(), key=lambda item: (-item[1], item[0]))]
+    return [Line(cut("ended   " + "   ".join(told)), "yellow")]
+
+
+def _findings(summary: Summary) -> list[Line]:
+    lines = []
+    for finding in summary.findings[:_MAX_FINDINGS]:
+        words = _FOUND.get(finding.kind, terminal_safe(finding.kind))
+        runs = f"{finding.runs:,} run{'' if finding.runs == 1 else 's'}"
+        lines += wrapped(f"{runs} {words}: {finding.sentence}", "yellow", "found   ")
+    hidden = len(summary.findings) - _MAX_FINDINGS
+    more = f"        … and {hidden} more kind{'' if hidden == 1 else 's'} of findings"
+    return [*lines, Line(more, "yellow")] if hidden > 0 else lines
+
+
+def _judge(summary: Summary) -> list[Line]:
+    totals = summary.totals
+    if not totals.judge_calls:
+        return []
+    parts = [f"{totals.judge_calls:,} call{'' if totals.judge_calls == 1 else 's'}"]
+    if totals.judge_failed:
+        parts.append(f"{totals.judge_failed:,} failed")
+    parts.append(f"{show_usd(picousd_of(totals.judge_cost_usd) / PICOUSD)}, apart from the above")
+    return [Line(cut("judge   " + "   ".join(parts)))]
 
 
 def _a_run(sketch: Sketch, word: str) -> str:
@@ -119,7 +194,8 @@ def _calls(summary: Summary) -> list[Line]:
         if any(row.judged for row in summary.rows):
             parts.append(f"goodput {show_count(round(sum(row.good for row in summary.rows) / seconds, 1))}/s")
     if totals.attempts > totals.calls + totals.cancelled:
-        parts.append(f"{totals.attempts:,} attempts")
+        started = totals.calls + totals.cancelled
+        parts.append(f"{totals.attempts:,} attempts, {show_count(round(totals.attempts / started, 2))} a call")
     if totals.cancelled:
         parts.append(f"{totals.cancelled:,} cut by the end")
     lines = [Line(cut("calls   " + "   ".join(parts)))]
@@ -161,12 +237,13 @@ def _cost(summary: Summary) -> list[Line]:
     if priced:
         parts.append(show_usd(cost / PICOUSD))
         parts.append(f"{show_usd(cost / priced / PICOUSD)} a call")
-        runs = _merged(_measured(summary, "AGENT"), "run_cost")
+        runs = _merged([row for row in _measured(summary, "AGENT") if has_outermost(row)], "run_cost")
         if runs.count:
             parts.append(f"{show_usd(runs.mean / PICOUSD)} a run")
         budget = picousd_of(summary.test.budget_usd) if summary.test.budget_usd else 0
         if budget:
-            parts.append(f"{show_percent(cost / budget)} of the budget")
+            paid = cost + picousd_of(totals.judge_cost_usd)
+            parts.append(f"{show_percent(paid / budget)} of the budget")
     lines = [Line(cut("cost    " + "   ".join(parts)))] if parts else []
     if totals.unpriced_calls:
         models = ", ".join(terminal_safe(model) for model in totals.unpriced_models)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import dataclass
 
 from rich.cells import cell_len, set_cell_size
@@ -38,3 +39,13 @@ def sides(left: str, right: str) -> str:
     """One line with something at either end; the left gives way."""
     space = WIDTH - cell_len(right) - 2
     return f"{fit(left, space)}  {right}" if right else cut(left)
+
+
+def wrapped(text: str, style: str = "", label: str = "") -> list[Line]:
+    """Text from elsewhere in two lines at most, the first after a label of ours."""
+    indent = " " * len(label) if label else "  "
+    room = 2 * (WIDTH - len(label))
+    lines = textwrap.wrap(
+        safe(text, room), WIDTH, initial_indent=label, subsequent_indent=indent, max_lines=2, placeholder=" …"
+    )
+    return [Line(cut(line), style) for line in lines]

@@ -7,7 +7,7 @@ import textwrap
 from agentlocust.metrics import SCALE, Unit
 from agentlocust.records import WARMUP_PHASE
 from agentlocust.redact import terminal_safe
-from agentlocust.report.lines import WIDTH, Line, cut, fit, safe
+from agentlocust.report.lines import WIDTH, Line, cut, fit, safe, wrapped
 from agentlocust.sketch import Sketch
 from agentlocust.summary import Summary
 from agentlocust.summary.load_model import PhaseRow
@@ -40,7 +40,7 @@ def condition_lines(summary: Summary) -> list[Line]:
     shape = summary.shape
     if shape is None or not shape.conditions:
         return []
-    return _wrapped(f"not judged, as the load sought the limit: {'; '.join(shape.conditions)}")
+    return wrapped(f"not judged, as the load sought the limit: {'; '.join(shape.conditions)}")
 
 
 def phase_lines(summary: Summary) -> list[Line]:
@@ -99,18 +99,13 @@ def limit_lines(summary: Summary) -> list[Line]:
     lines = []
     searches = summary.shape is not None and summary.shape.searches
     if summary.bottleneck.get("limit", NOT_FOUND) != NOT_FOUND or (searches and summary.bottleneck):
-        lines += _wrapped(str(summary.bottleneck["sentence"]))
+        lines += wrapped(str(summary.bottleneck["sentence"]))
     for drift in summary.drift:
         if drift.get("matters"):
-            lines += _wrapped(str(drift["sentence"]), "yellow")
+            lines += wrapped(str(drift["sentence"]), "yellow")
     for warning in summary.warnings[:2]:
-        lines += _wrapped(warning, "yellow")
+        lines += wrapped(warning, "yellow")
     return lines[:6]
-
-
-def _wrapped(text: str, style: str = "") -> list[Line]:
-    lines = textwrap.wrap(safe(text, 2 * WIDTH), WIDTH, subsequent_indent="  ", max_lines=2, placeholder=" …")
-    return [Line(cut(line), style) for line in lines]
 
 
 def watch_lines(summary: Summary) -> list[Line]:

@@ -14,6 +14,7 @@ from agentlocust.sla.load import DEFAULT_ERROR_RATE
 from agentlocust.summary import courses
 from agentlocust.summary.load_model import Arrivals
 from agentlocust.summary.model import CheckResult, OwnMetric, Row, Summary
+from agentlocust.summary.outermost import outermost
 from agentlocust.trend import LEAST_POINTS, trend
 from agentlocust.units import PICOUSD, picousd_of, show_percent
 
@@ -35,6 +36,23 @@ _COUNTERS: dict[str, Callable[[Row], int]] = {
     "tools_failed": lambda row: row.failed,
     "runs": lambda row: row.count,
     "runs_failed": lambda row: row.failed,
+    "runs_abandoned": lambda row: row.abandoned,
+    "runs_inside": lambda row: row.inside.get("calls", 0),
+    "abandoned_tokens": lambda row: row.abandoned_tokens,
+    "hand_offs": lambda row: sum(row.hand_offs.values()),
+    "findings": lambda row: sum(row.findings.values()),
+    "judge_calls": lambda row: row.count,
+    "judge_failed": lambda row: row.failed,
+    "judge_cost": lambda row: picousd_of(row.cost_usd),
+}
+# The two sums of which a ratio is made.
+_RATIOS: dict[str, tuple[Callable[[Row], float], Callable[[Row], float]]] = {
+    "error_rate": (lambda row: row.failed, lambda row: row.count),
+    "run_error_rate": (lambda row: row.failed, lambda row: row.count),
+    "tool_error_rate": (lambda row: row.failed, lambda row: row.count),
+    "amplification": (lambda row: row.attempts, lambda row: row.count + row.cancelled),
+    "cached_share": (lambda row: row.tokens.cache_read, lambda row: row.tokens.input),
+    "cost_per_success": (lambda row: picousd_of(row.cost_usd) / PICOUSD, lambda row: row.count - row.failed),
 }
 _ARRIVALS: dict[str, Callable[[Arrivals], int]] = {
     "arrivals": lambda row: row.offered,
@@ -48,7 +66,7 @@ _NOT_FOUND = {
     "breaking_point": ("it did not break", "stress"),
     "breaking_rate": ("it did not break", "stress"),
 }
-_COSTS = frozenset({"cost", "call_cost", "run_cost"})
+_COSTS = frozenset({"cost", "call_cost", "run_cost", "cost_per_success", "judge_cost"})
 # Tried in turn by the default check on errors: a test of agents alone has no calls to look at.
 _ERROR_RATES = (
     (Kind.LLM, DEFAULT_ERROR_RATE),
@@ -155,23 +173,33 @@ def _observe(check: Check, summary: Summary) -> _Observed:
         own = [found for found in summary.metrics if found.metric == metric.name and _matches(check, found)]
         return _distribution(check, [found.sketch for found in own], _seconds(check, summary))
     rows = [row for row in summary.rows if row.kind == metric.kind.value and _matches(check, row)]
+    if metric.shape is not Shape.DISTRIBUTION and "name" not in dict(check.filters):
+        rows = [outermost(row) for row in rows]
     count = sum(row.count for row in rows)
     seconds = _seconds(check, summary)
     if metric.name in _COSTS and any(row.unpriced for row in rows):
         return _Observed(None, count, _unpriced(rows, summary))
     if metric.shape is Shape.DISTRIBUTION:
         return _distribution(check, [row.sketches[metric.name] for row in rows if metric.name in row.sketches], seconds)
-    if not count + sum(row.cancelled for row in rows):
+    if not count + sum(row.cancelled + row.abandoned for row in rows):
         return _Observed(None, 0)
     if metric.shape is Shape.RATIO:
-        return _Observed(sum(row.failed for row in rows) / count if count else None, count)
+        return _ratio(metric.name, rows, count)
     if metric.shape is Shape.THROUGHPUT:
         good = sum(row.good if metric.name == "goodput" else row.count - row.failed for row in rows)
         return _rated(check, good, count, seconds)
     total = sum(_COUNTERS[metric.name](row) for row in rows)
     number = total / PICOUSD if metric.unit is Unit.USD else float(total)
-    samples = count + sum(row.cancelled for row in rows)
+    samples = count + sum(row.cancelled + row.abandoned for row in rows)
     return _rated(check, number, samples, seconds)
+
+
+def _ratio(name: str, rows: Sequence[Row], count: int) -> _Observed:
+    above, below = _RATIOS[name]
+    whole = sum(map(below, rows))
+    if whole:
+        return _Observed(sum(map(above, rows)) / whole, count)
+    return _Observed(None, count, "no run succeeded" if name == "cost_per_success" and count else "")
 
 
 def _whole_test(check: Check, summary: Summary) -> _Observed:

@@ -72,7 +72,8 @@ def _rank(exit_code: int) -> tuple[int, int]:
 def _not_valid(summary: Summary) -> list[str]:
     """Why the test is not valid; empty when it is."""
     totals = summary.totals
-    done = totals.calls + totals.runs + totals.tool_calls + totals.other_requests
+    runs = totals.runs + totals.runs_abandoned + totals.runs_inside
+    done = totals.calls + runs + totals.tool_calls + totals.other_requests
     reasons = []
     if not done:
         cut = totals.cancelled + totals.runs_cancelled

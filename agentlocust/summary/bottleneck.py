@@ -18,6 +18,7 @@ from agentlocust.metrics import SCALE, Kind, Unit
 from agentlocust.records import WARMUP_PHASE
 from agentlocust.summary import courses
 from agentlocust.summary.model import Point, Row, Summary
+from agentlocust.summary.outermost import has_outermost
 from agentlocust.trend import ranks
 from agentlocust.units import show_count, show_percent, show_seconds
 
@@ -216,7 +217,7 @@ def _decode(summary: Summary) -> list[str]:
 
 
 def _tools(summary: Summary) -> list[str]:
-    runs = sum(_sum(row, "run_latency") for row in _rows(summary, Kind.AGENT))
+    runs = sum(_sum(row, "run_latency") for row in _rows(summary, Kind.AGENT) if has_outermost(row))
     tools = sum(_sum(row, "tool_latency") for row in _rows(summary, Kind.TOOL))
     if not runs or tools < TOOLS_SHARE * runs:
         return []

@@ -6,15 +6,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from agentlocust import ledger as ledgers
+from agentlocust import rows as ledger_rows
 from agentlocust.health import Grade, Health
 from agentlocust.ledger import Key, Ledger
 from agentlocust.metrics import CATALOGUE, SCALE, Kind, Unit
 from agentlocust.records import MAIN_PHASE
 from agentlocust.summary.arrivals import arrivals
+from agentlocust.summary.findings import findings
 from agentlocust.summary.generator import build_generator, grade_points
 from agentlocust.summary.load_model import PhaseModel, ShapeModel
 from agentlocust.summary.model import FailureSample, OwnMetric, Row, Summary, TestInfo, Totals, Validity
+from agentlocust.summary.outermost import outermost
 from agentlocust.summary.parts import Stats, Tokens
 from agentlocust.summary.phases import phase_rows
 from agentlocust.summary.series import series_points
@@ -24,7 +26,12 @@ CENSORED_SHARE = 0.01  # beyond it percentiles miss the slowest calls noticeably
 
 ValidityStatus = Literal["valid", "strained", "saturated", "degraded"]
 
-_LATENCY_OF = {Kind.LLM: "latency", Kind.AGENT: "run_latency", Kind.TOOL: "tool_latency"}
+_LATENCY_OF = {
+    Kind.LLM: "latency",
+    Kind.AGENT: "run_latency",
+    Kind.TOOL: "tool_latency",
+    Kind.JUDGE: "judge_latency",
+}
 _OTHER_STATS = (
     "failed_latency",
     "dns",
@@ -37,10 +44,19 @@ _OTHER_STATS = (
     "itl",
     "tpot",
     "call_cost",
+    "run_ttfe",
+    "run_ttft",
+    "run_ttfo",
+    "run_first_tool",
     "run_cost",
     "run_tokens",
+    "run_steps",
     "run_calls",
+    "run_turns",
     "run_tool_calls",
+    "run_context",
+    "context_growth",
+    "run_score",
 )
 _NS = SCALE[Unit.SECONDS]
 
@@ -95,6 +111,7 @@ class TestFacts:
     faults: Mapping[str, Any] = field(default_factory=dict)
     resilience: Mapping[str, Any] = field(default_factory=dict)
     capacity: Mapping[str, Any] = field(default_factory=dict)
+    budget: Mapping[str, Any] = field(default_factory=dict)
 
 
 def build_summary(ledger: Ledger, facts: TestFacts) -> Summary:
@@ -126,6 +143,7 @@ def build_summary(ledger: Ledger, facts: TestFacts) -> Summary:
         totals=totals,
         rows=rows,
         metrics=_own_metrics(ledger),
+        findings=findings(rows, ledger),
         phases=[PhaseModel(name=p.name, start_s=p.start_s, end_s=p.end_s, users=p.users, rate=p.rate) for p in phases],
         phase_rows=by_phase,
         shape=facts.shape,
@@ -139,10 +157,11 @@ def build_summary(ledger: Ledger, facts: TestFacts) -> Summary:
         faults=dict(facts.faults),
         resilience=dict(facts.resilience),
         capacity=dict(facts.capacity),
+        budget=dict(facts.budget),
     )
 
 
-def _row(key: Key, row: ledgers.Row) -> Row:
+def _row(key: Key, row: ledger_rows.Row) -> Row:
     kind, name, model, phase, labels = key
     counts, sketches = row.counts, row.sketches
     latency = _LATENCY_OF[Kind(kind)]
@@ -161,8 +180,14 @@ def _row(key: Key, row: ledgers.Row) -> Row:
         judged=counts.get("judged", 0),
         good=counts.get("good", 0),
         unpriced=counts.get("unpriced", 0),
+        abandoned=counts.get("abandoned", 0),
+        abandoned_tokens=counts.get("abandoned_tokens", 0),
         failures=_prefixed(counts, "failure:"),
         statuses=_prefixed(counts, "status:"),
+        ends=_prefixed(counts, "end:"),
+        findings=_prefixed(counts, "finding:"),
+        hand_offs=_prefixed(counts, "hand_off:"),
+        inside=_prefixed(counts, "inside:"),
         connections={how: counts[key] for how, key in (("new", "connected"), ("reused", "reused")) if key in counts},
         latency=Stats.of(sketches.get(latency), _NS),
         itl_is=itl_is if stats["itl"] else None,
@@ -173,7 +198,7 @@ def _row(key: Key, row: ledgers.Row) -> Row:
     )
 
 
-def _cost(kind: str, row: ledgers.Row) -> int:
+def _cost(kind: str, row: ledger_rows.Row) -> int:
     if kind == Kind.AGENT:
         return row.sketches["run_cost"].sum if "run_cost" in row.sketches else 0
     return row.counts.get("cost_picousd", 0)
@@ -184,7 +209,12 @@ def _prefixed(counts: Mapping[str, int], prefix: str) -> dict[str, int]:
 
 
 def _totals(rows: Sequence[Row], ledger: Ledger) -> Totals:
-    calls, runs, tools = ([row for row in rows if row.kind == kind] for kind in (Kind.LLM, Kind.AGENT, Kind.TOOL))
+    calls, runs, tools, judges = (
+        [row for row in rows if row.kind == kind] for kind in (Kind.LLM, Kind.AGENT, Kind.TOOL, Kind.JUDGE)
+    )
+    runs_inside = sum(row.inside.get("calls", 0) for row in runs)
+    runs = [outermost(row) for row in runs]
+    reported = sum(row.counts.get("reported_picousd", 0) for _, row in ledger.select(Kind.AGENT))
     cancelled = sum(row.cancelled for row in calls)
     started = sum(row.count for row in calls) + cancelled
     return Totals(
@@ -195,15 +225,29 @@ def _totals(rows: Sequence[Row], ledger: Ledger) -> Totals:
         runs=sum(row.count for row in runs),
         runs_failed=sum(row.failed for row in runs),
         runs_cancelled=sum(row.cancelled for row in runs),
+        runs_abandoned=sum(row.abandoned for row in runs),
+        runs_inside=runs_inside,
+        sessions=ledger.counts.get("sessions", 0),
+        session_turns=ledger.counts.get("session_turns", 0),
+        sessions_failed=ledger.counts.get("sessions_failed", 0),
+        abandoned_tokens=sum(row.abandoned_tokens for row in runs),
+        hand_offs=sum(sum(row.hand_offs.values()) for row in runs),
+        findings=sum(sum(row.findings.values()) for row in runs),
         tool_calls=sum(row.count for row in tools),
         tools_failed=sum(row.failed for row in tools),
         task_errors=ledger.counts.get("task_errors", 0),
         other_requests=ledger.counts.get("other_requests", 0),
         other_failed=ledger.counts.get("other_failed", 0),
-        tokens=Tokens(**{bucket: sum(getattr(row.tokens, bucket) for row in calls) for bucket in Tokens.model_fields}),
-        cost_usd=usd_text(sum(picousd_of(row.cost_usd) for row in calls)),
+        tokens=Tokens(
+            # Rows of runs hold what agents told of themselves, and nothing that a call's row holds.
+            **{bucket: sum(getattr(row.tokens, bucket) for row in (*calls, *runs)) for bucket in Tokens.model_fields}
+        ),
+        cost_usd=usd_text(sum(picousd_of(row.cost_usd) for row in calls) + reported),
         unpriced_calls=sum(row.unpriced for row in calls),
         unpriced_models=sorted({row.model for row in calls if row.unpriced}),
+        judge_calls=sum(row.count for row in judges),
+        judge_failed=sum(row.failed for row in judges),
+        judge_cost_usd=usd_text(sum(picousd_of(row.cost_usd) for row in judges)),
         censored=cancelled > CENSORED_SHARE * started,
     )
 

@@ -116,7 +116,11 @@ class Generator(Part):
 
 
 class Totals(Part):
-    """Exact totals of the whole test, warm-up included. `censored`: more than 1% of calls were cut."""
+    """Exact totals of the whole test, warm-up included. `censored`: more than 1% of calls were cut.
+
+    `runs` and the like are of runs that are no part of another; `runs_inside` are those that are.
+    Tokens and cost are those of calls, and of agents that told theirs themselves; what LLM judges cost stands apart.
+    """
 
     calls: Count = 0
     failed: Count = 0
@@ -125,6 +129,14 @@ class Totals(Part):
     runs: Count = 0
     runs_failed: Count = 0
     runs_cancelled: Count = 0
+    runs_abandoned: Count = 0
+    runs_inside: Count = 0
+    sessions: Count = 0
+    session_turns: Count = 0
+    sessions_failed: Count = 0
+    abandoned_tokens: Count = 0
+    hand_offs: Count = 0
+    findings: Count = 0
     tool_calls: Count = 0
     tools_failed: Count = 0
     task_errors: Count = 0
@@ -134,6 +146,9 @@ class Totals(Part):
     cost_usd: Usd = "0"
     unpriced_calls: Count = 0
     unpriced_models: list[str] = []
+    judge_calls: Count = 0
+    judge_failed: Count = 0
+    judge_cost_usd: Usd = "0"
     censored: bool = False
 
 
@@ -141,10 +156,12 @@ class Row(Part):
     """Everything of one kind, name, model, phase and labels. `count` is completed and failed.
 
     `sketches` hold each metric's whole distribution (see `Sketch.encode`), so that any percentile
-    can be had later. Times are of successes, save `failed_latency`.
+    can be had later. Times are of successes, save `failed_latency`. Of runs, `ends` counts why they
+    ended, `findings` in how many a detector found something, `hand_offs` to which agents they were handed,
+    `inside` how much of the counters are of runs inside others, which hold their figures too.
     """
 
-    kind: Literal["LLM", "AGENT", "TOOL"]
+    kind: Literal["LLM", "AGENT", "TOOL", "JUDGE"]
     name: str
     model: str
     phase: str
@@ -156,8 +173,14 @@ class Row(Part):
     judged: Count = 0
     good: Count = 0
     unpriced: Count = 0
+    abandoned: Count = 0
+    abandoned_tokens: Count = 0
     failures: dict[str, int] = {}
     statuses: dict[str, int] = {}
+    ends: dict[str, int] = {}
+    findings: dict[str, int] = {}
+    hand_offs: dict[str, int] = {}
+    inside: dict[str, int] = {}
     latency: Stats | None = None
     failed_latency: Stats | None = None
     ttft: Stats | None = None
@@ -172,13 +195,31 @@ class Row(Part):
     send: Stats | None = None
     first_byte: Stats | None = None
     call_cost: Stats | None = None
+    run_ttfe: Stats | None = None
+    run_ttft: Stats | None = None
+    run_ttfo: Stats | None = None
+    run_first_tool: Stats | None = None
     run_cost: Stats | None = None
     run_tokens: Stats | None = None
+    run_steps: Stats | None = None
     run_calls: Stats | None = None
+    run_turns: Stats | None = None
     run_tool_calls: Stats | None = None
+    run_context: Stats | None = None
+    context_growth: Stats | None = None
+    run_score: Stats | None = None
     tokens: Tokens = Tokens()
     cost_usd: Usd = "0"
     sketches: dict[str, list[int]] = {}
+
+
+class FindingModel(Part):
+    """What a detector found in so many runs, told of the one that shows it most plainly: `example`, without texts."""
+
+    kind: str
+    runs: Count
+    sentence: str = ""
+    example: dict[str, Any] = {}
 
 
 class OwnMetric(Part):
@@ -234,6 +275,7 @@ class Summary(Part):
     totals: Totals = Totals()
     rows: list[Row] = []
     metrics: list[OwnMetric] = []
+    findings: list[FindingModel] = []
     phases: list[PhaseModel] = []
     phase_rows: list[PhaseRow] = []
     shape: ShapeModel | None = None
@@ -249,6 +291,7 @@ class Summary(Part):
     faults: dict[str, Any] = {}
     resilience: dict[str, Any] = {}
     capacity: dict[str, Any] = {}
+    budget: dict[str, Any] = {}
 
 
 def dump_summary(summary: Summary) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from agentlocust.ledger import Ledger
 from agentlocust.metrics import SCALE, Kind, Unit
+from agentlocust.rows import outermost_calls
 from agentlocust.sketch import Sketch
 from agentlocust.summary.load_model import PhaseRow
 from agentlocust.summary.parts import Stats
@@ -45,7 +46,7 @@ def _row(ledger: Ledger, name: str, seconds: float) -> PhaseRow:
         calls=sums["calls"],
         failed=sums["failed"],
         cancelled=sums["cancelled"],
-        runs=sum(row.counts.get("calls", 0) for key, row in ledger.select(Kind.AGENT) if key[3] == name),
+        runs=sum(outermost_calls(row.counts) for key, row in ledger.select(Kind.AGENT) if key[3] == name),
         throughput=(sums["calls"] - sums["failed"]) / seconds if seconds else 0.0,
         ttft=Stats.of(ttft, _NS),
         latency=Stats.of(latency, _NS),

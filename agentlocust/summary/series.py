@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from agentlocust import ledger as ledgers
+from agentlocust import rows as ledger_rows
 from agentlocust.ledger import Ledger
 from agentlocust.metrics import SCALE, Unit
 from agentlocust.sketch import Sketch
@@ -23,7 +23,7 @@ def series_points(ledger: Ledger, users_at: Mapping[int, int], *, since_s: float
     for step in sorted(ledger.seconds.keys() | users_by_step.keys()):
         if (step + 1) * ledger.width <= since_s:
             continue
-        row = ledger.seconds.get(step, ledgers.Row())
+        row = ledger.seconds.get(step, ledger_rows.Row())
         ttft, latency = row.sketches.get("ttft"), row.sketches.get("latency")
         points.append(
             Point(

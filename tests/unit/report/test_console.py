@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from rich.cells import cell_len
 from agentlocust.failures import Failure, FailureKind
 from agentlocust.health import Health, Second
 from agentlocust.ledger import Ledger
-from agentlocust.records import WARMUP_PHASE, AgentRun, Call, ToolCall
+from agentlocust.records import WARMUP_PHASE, AgentRun, Call, EndReason, Finding, FindingKind, ToolCall
 from agentlocust.report.console import MAX_LINES, print_summary, render
 from agentlocust.report.lines import WIDTH
 from agentlocust.sketch import Sketch
@@ -61,7 +62,10 @@ def a_ledger(calls: int = 1000, **changes: object) -> Ledger:
         ledger.add_tool(ToolCall("lookup", 0.0, 0.05, error="no such order" if number % 50 == 0 else ""))
         if number % 10 == 0:
             ledger.add_run(
-                AgentRun("refund", 0.0, 20.0, calls=10, tool_calls=3, usage_total=12_000, cost_picousd=25 * 10**9), 1
+                AgentRun(
+                    "refund", 0.0, 20.0, calls=10, tool_calls=3, usage=Usage(output=12_000), cost_picousd=25 * 10**9
+                ),
+                1,
             )
     return ledger
 
@@ -177,9 +181,44 @@ def black_box() -> Summary:
     return judged(ledger, ["p95(run_latency) < 5s"])
 
 
+def troubled() -> Summary:
+    """Runs that went wrong in every way that is told: ends, findings, retries, hand-offs, a judge."""
+    ledger = a_ledger(200, attempts=2)
+    ends = [EndReason.MAX_TURNS] * 5 + [EndReason.TIMEOUT] * 2 + [EndReason.BUDGET]
+    sentences = {
+        FindingKind.LOOP: "search was called 14 times with the same arguments",
+        FindingKind.N_PLUS_1: "orders told of 20 items, then order was called 20 times, once for each",
+        FindingKind.CACHE_MISS: "the cached share fell from 86.4% to 0% though the prompt began as before: $0.01 more",
+        FindingKind.RETRY_STORM: "9 tries were made for 3 calls, most for rate_limited",
+    }
+    found = tuple(Finding(kind, sentence, 3) for kind, sentence in sentences.items())
+    for number, end in enumerate(ends):
+        run = AgentRun("refund", 0.0, 9.0, error="gave up", end_reason=end, findings=found[: 1 + number % 4], id=number)
+        ledger.add_run(replace(run, scores=(0.25,), hand_offs=("billing",)), 5)
+    left = AgentRun("refund", 0.0, 9.0, abandoned=True, end_reason=EndReason.ABANDONED, usage=Usage(output=4321))
+    ledger.add_run(left, 5)
+    ledger.add_judgement(a_call(1, name="judge"))
+    return judged(ledger, CHECKS)
+
+
+def sessions() -> Summary:
+    """Visits of several asks each, one of which failed and one of which its user left."""
+    ledger = Ledger()
+    for number in range(20):
+        for _ in range(3):
+            ledger.add_run(AgentRun("ask", 0.0, 2.0, black_box=True, inside=True), number)
+        ledger.add_run(AgentRun("visit", 0.0, 7.0, error="ask: no" if number == 3 else ""), number)
+    for inside in (True, False):
+        left = AgentRun("visit", 0.0, 9.0, abandoned=True, end_reason=EndReason.ABANDONED, inside=inside)
+        ledger.add_run(left, 5)
+    for name, n in (("sessions", 21), ("session_turns", 61), ("sessions_failed", 1)):
+        ledger.count(name, n)
+    return judged(ledger, ["run_error_rate < 10%", "sum(sessions_failed) <= 1"])
+
+
 CASES: list[Callable[[], Summary]] = [
     passed, failed, no_requests, lost_worker, unpriced, cut, interrupted, without_sla, many_checks, black_box,
-    saturated, rated,
+    saturated, rated, troubled, sessions,
 ]  # fmt: skip
 
 

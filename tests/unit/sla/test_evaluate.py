@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+from agentlocust.errors import ConfigError
 from agentlocust.failures import Failure, FailureKind
 from agentlocust.ledger import Ledger
-from agentlocust.records import WARMUP_PHASE, AgentRun, Call, ToolCall
+from agentlocust.records import WARMUP_PHASE, AgentRun, Call, EndReason, Finding, FindingKind, ToolCall
 from agentlocust.sketch import Sketch
 from agentlocust.sla import due, evaluate, load_checks, parse_check
 from agentlocust.summary import CheckResult, Phase, Summary, TestFacts, build_summary, dump_summary, parse_summary
@@ -44,7 +45,8 @@ def full() -> Ledger:
         ledger.add_call(a_call(phase=WARMUP_PHASE, latency=60.0, ttft=30.0), 1)
     for number in range(10):
         ledger.add_tool(ToolCall("lookup", 0.0, 0.1, error="" if number else "boom"))
-        ledger.add_run(AgentRun("refund", 0.0, 10.0, calls=9, tool_calls=1, usage_total=900, cost_picousd=10**11), 5)
+        run = AgentRun("refund", 0.0, 10.0, calls=9, tool_calls=1, usage=Usage(output=900), cost_picousd=10**11)
+        ledger.add_run(run, 5)
     ledger.add_metric("docs_found", 7, "refund", "main", (("tenant", "a"),))
     ledger.add_metric("docs_found", 9, "refund", "main")
     ledger.count("task_errors", 3)
@@ -342,3 +344,82 @@ def test_what_a_shape_found_can_be_checked(
     shape = None if metrics is None else ShapeModel(name="a", load="users", metrics=metrics)
     result = check(text, over_time(shape=shape))
     assert (result.ok, result.reason) == (ok, reason)
+
+
+def test_metrics_of_runs_are_read_from_their_rows() -> None:
+    """What a run cost where half of them failed, what agents repeat, what a judge costs: each a check."""
+    ledger = Ledger()
+    for number in range(10):
+        error = "wrong" if number % 2 else ""
+        reason = EndReason.CHECK_FAILED if error else EndReason.FINAL
+        found = (Finding(FindingKind.LOOP, "x"),) if number < 3 else ()
+        run = AgentRun(
+            "refund", 0.0, 4.0, calls=2, attempts=3, turns=2, tool_calls=1, usage=Usage(output=50), cost_picousd=10**11,
+            context_max=900, context_growth=40.4, ttft=0.5, ttfo=1.0, ttfe=0.25, first_tool=0.75,
+            end_reason=reason, error=error, scores=(number / 10,), hand_offs=("b", "c"), findings=found, id=number,
+        )  # fmt: skip
+        ledger.add_run(run, 1)
+        ledger.add_call(a_call(attempts=1 + (number == 0) * 5, usage=Usage(uncached_input=300, cache_read=100)), 1)
+    ledger.add_run(AgentRun("refund", 0.0, 9.0, abandoned=True, usage=Usage(output=77)), 1)
+    ledger.add_judgement(a_call(name="judge", cost_picousd=3 * 10**11))
+    summary = a_summary(ledger)
+    expected = {
+        "max(run_ttft) < 1s": 0.5, "max(run_ttfo) < 1s": 1.0, "max(run_ttfe) < 1s": 0.25,
+        "max(run_first_tool) < 1s": 0.75,
+        "max(run_steps) < 9": 3, "max(run_turns) < 9": 2, "max(run_context) < 900": 900, "max(context_growth) < 50": 40,
+        "mean(run_score) > 0.4": 0.45, "run_error_rate < 1%": 0.5, "cost_per_success < $0.1": 0.2,
+        "amplification < 1.2": 1.5, "cached_share > 20%": 0.25, "sum(hand_offs) < 9": 20, "sum(findings) == 0": 3,
+        "sum(runs_abandoned) < 9": 1, "sum(abandoned_tokens) < 9": 77, "sum(judge_calls) < 9": 1,
+        "sum(judge_failed) < 1": 0, "sum(judge_cost) < $1": 0.3, "max(judge_latency) < 9s": 2.0,
+    }  # fmt: skip
+    for text, number in expected.items():
+        observed = check(text, summary).observed
+        assert observed is not None, text
+        assert observed == pytest.approx(number, rel=0.011), text
+
+
+def test_nothing_that_succeeded_has_no_cost() -> None:
+    """It fails the check and says why; unknown prices do as well."""
+    ledger = Ledger()
+    ledger.add_run(AgentRun("a", 0.0, 1.0, error="no", cost_picousd=5), 0)
+    assert check("cost_per_success < $1", a_summary(ledger)).reason == "no run succeeded"
+    ledger.add_run(AgentRun("a", 0.0, 1.0, cost_picousd=None), 0)
+    assert "price" in check("cost_per_success < $1", a_summary(ledger)).reason
+    assert check("amplification < 2", a_summary(ledger)).reason == "no samples"
+
+
+@pytest.mark.parametrize("text", ["amplification < 20%", "cost_per_success < 3", "p95(amplification) < 2"])
+def test_a_ratio_s_limit_is_in_its_unit(text: str) -> None:
+    """Tries a call are a number, dollars a success dollars; neither has percentiles."""
+    with pytest.raises(ConfigError):
+        parse_check(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "observed"),
+    [
+        ("sum(runs) == 2", 2),
+        ("sum(runs_inside) == 4", 4),
+        ("sum(runs_failed) == 1", 1),
+        ("run_error_rate == 50%", 0.5),
+        ("cost_per_success == $2", 2),
+        ("sum(runs){name=ask} == 4", 4),
+        ("run_error_rate{name=ask} == 25%", 0.25),
+        ("count(run_latency) == 4", 4),
+        ("sum(sessions) == 2", 2),
+        ("sum(session_turns) == 5", 5),
+        ("sum(sessions_failed) == 0", 0),
+    ],
+)
+def test_a_run_inside_another_is_no_ask_of_its_own(text: str, observed: float) -> None:
+    """Unless a check names it: its money would count twice, and it alone would make half of the rate."""
+    ledger = Ledger()
+    ledger.count("sessions", 2)
+    ledger.count("session_turns", 5)
+    for error in ("", "boom"):
+        for said in (error, ""):
+            ledger.add_run(AgentRun("ask", 0.0, 1.0, error=said, inside=True, cost_picousd=10**11), 0)
+        ledger.add_run(AgentRun("visit", 0.0, 3.0, error=error, cost_picousd=10**12), 0)
+    result = check(text, a_summary(ledger))
+    assert result.observed == observed
+    assert result.ok

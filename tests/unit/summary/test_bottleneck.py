@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from agentlocust.summary import Summary, TestFacts, build_summary
 from agentlocust.summary.bottleneck import Limit, bottleneck
 from agentlocust.summary.load_model import ShapeModel
 from agentlocust.summary.model import Generator, Point
+from agentlocust.usage import Usage
 
 SECONDS = 120
 GB = 10**9
@@ -65,7 +67,9 @@ def opening(connect_s: float, *, reused: bool) -> Summary:
 def with_tools(tool_s: float) -> Summary:
     ledger = Ledger()
     for _ in range(50):
-        ledger.add_run(AgentRun("refund", 0.0, 10.0, calls=2, tool_calls=2, usage_total=9, cost_picousd=1), 5)
+        run = AgentRun("refund", 0.0, 10.0, calls=2, tool_calls=2, usage=Usage(output=9), cost_picousd=1)
+        ledger.add_run(run, 5)
+        ledger.add_run(replace(run, name="part of it", inside=True), 5)
         ledger.add_tool(ToolCall("lookup", 0.0, tool_s))
         ledger.add_tool(ToolCall("lookup", 0.0, tool_s))
     return built(ledger)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from decimal import Decimal
 from importlib import resources
 from typing import Any
@@ -14,9 +15,10 @@ from hypothesis import strategies as st
 
 from agentlocust.failures import Failure, FailureKind
 from agentlocust.ledger import Ledger
-from agentlocust.records import WARMUP_PHASE, AgentRun, Call, ToolCall
+from agentlocust.records import WARMUP_PHASE, AgentRun, Call, EndReason, Finding, FindingKind, ToolCall
 from agentlocust.sketch import Sketch
 from agentlocust.summary import Phase, Summary, TestFacts, build_summary, dump_summary, json_schema_text, parse_summary
+from agentlocust.summary.outermost import outermost
 from agentlocust.usage import Usage
 
 
@@ -39,7 +41,8 @@ def a_ledger() -> Ledger:
     ledger.add_call(a_call(model="free", cost_picousd=None), 2)
     ledger.add_tool(ToolCall("lookup", 0.0, 0.125))
     ledger.add_tool(ToolCall("lookup", 0.0, 0.1, error="boom"))
-    ledger.add_run(AgentRun("refund", 0.0, 3.0, calls=2, tool_calls=1, usage_total=177, cost_picousd=5 * 10**10), 3)
+    run = AgentRun("refund", 0.0, 3.0, calls=2, turns=2, tool_calls=1, usage=Usage(output=177), cost_picousd=5 * 10**10)
+    ledger.add_run(run, 3)
     ledger.add_metric("docs_found", 7, "refund", "main")
     ledger.count("task_errors", 2)
     ledger.count("other_requests", 9)
@@ -133,6 +136,72 @@ def test_a_lost_worker_degrades_the_test() -> None:
     """Lost workers are named, whatever else is known."""
     validity = build_summary(a_ledger(), facts(workers_lost=["w1", "w2", "w3", "w4"])).validity
     assert (validity.status, validity.reasons) == ("degraded", ["4 workers lost: w1, w2, w3, …"])
+
+
+def test_findings_are_told_with_an_example_the_most_frequent_first() -> None:
+    """In how many runs, and the one that shows it most plainly."""
+    ledger = Ledger()
+    for number in range(3):
+        loop = Finding(FindingKind.LOOP, f"search was called {number} times", number)
+        ledger.add_run(AgentRun("a", 0.0, 1.0, id=number, findings=(loop,)), 0)
+    storm = Finding(FindingKind.RETRY_STORM, "5 tries", 5)
+    ledger.add_run(AgentRun("b", 0.0, 1.0, id=9, findings=(storm, loop)), 0)
+    summary = build_summary(ledger, facts())
+    assert [(found.kind, found.runs, found.sentence) for found in summary.findings] == [
+        ("loop", 4, "search was called 2 times"),
+        ("retry_storm", 1, "5 tries"),
+    ]
+    assert [found.example["name"] for found in summary.findings] == ["b", "b"]
+    assert summary.totals.findings == 5
+    assert parse_summary(dump_summary(summary)) == summary
+
+
+def test_what_agents_told_of_themselves_is_in_the_totals_and_the_judge_s_cost_is_not() -> None:
+    """Tokens and dollars of calls and of reports, each once."""
+    ledger = a_ledger()
+    before = build_summary(ledger, facts()).totals
+    told = AgentRun("b", 0.0, 1.0, black_box=True, reported=True, usage=Usage(output=7), cost_picousd=10**12)
+    ledger.add_run(told, 0)
+    ledger.add_judgement(a_call(name="judge", usage=Usage(output=100), cost_picousd=10**13))
+    left = AgentRun("b", 0.0, 1.0, abandoned=True, usage=Usage(output=4), hand_offs=("c",))
+    ledger.add_run(left, 0)
+    totals = build_summary(ledger, facts()).totals
+    assert totals.tokens.output == before.tokens.output + 7
+    assert Decimal(totals.cost_usd) == Decimal(before.cost_usd) + 1
+    assert (totals.judge_calls, totals.judge_cost_usd, totals.calls) == (1, "10", before.calls)
+    assert (totals.runs_abandoned, totals.abandoned_tokens, totals.runs) == (1, 4, before.runs + 1)
+
+
+def test_runs_inside_others_are_counted_once() -> None:
+    """In a row, what is theirs is told apart; totals, phases and the series hold the outermost."""
+    ledger = Ledger()
+    cost = {"cost_picousd": 10**12, "hand_offs": ("b",)}
+    for error in ("", "no"):
+        ledger.add_run(AgentRun("ask", 0.0, 1.0, error=error, inside=True, **cost), 0)
+        ledger.add_run(AgentRun("ask", 0.0, 1.0, error=error, **cost), 0)
+    for inside in (True, False):
+        left = AgentRun("ask", 0.0, 1.0, abandoned=True, end_reason=EndReason.ABANDONED, inside=inside)
+        ledger.add_run(replace(left, usage=Usage(output=4)), 0)
+        ledger.add_run(AgentRun("ask", 0.0, 1.0, cancelled=True, end_reason=EndReason.CANCELLED, inside=inside), 0)
+    summary = build_summary(ledger, facts())
+    totals, (row,) = summary.totals, summary.rows
+    assert (totals.runs, totals.runs_failed, totals.runs_inside, totals.hand_offs) == (2, 1, 2, 2)
+    assert (totals.runs_abandoned, totals.abandoned_tokens, totals.runs_cancelled) == (1, 4, 1)
+    assert (row.count, row.failed, row.cost_usd) == (4, 2, "4")
+    assert (summary.series[0].runs, summary.series[0].runs_failed, summary.phase_rows[0].runs) == (2, 1, 2)
+    left_over = outermost(row)
+    assert (left_over.count, left_over.failed, left_over.cost_usd) == (2, 1, "2")
+    assert left_over.ends == {"final": 2, "abandoned": 1, "cancelled": 1}
+    assert outermost(left_over.model_copy(update={"inside": {}})).count == 2
+
+
+def test_sessions_are_in_the_totals() -> None:
+    """As the ledger counted them."""
+    ledger = Ledger()
+    for name, n in (("sessions", 3), ("session_turns", 7), ("sessions_failed", 1)):
+        ledger.count(name, n)
+    totals = build_summary(ledger, facts()).totals
+    assert (totals.sessions, totals.session_turns, totals.sessions_failed) == (3, 7, 1)
 
 
 def test_the_series_has_users_where_they_are_known() -> None:
