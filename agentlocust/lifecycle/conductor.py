@@ -6,7 +6,8 @@ import logging
 import os
 import time
 from argparse import Namespace
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import gevent
 from gevent.event import Event
@@ -26,6 +27,7 @@ from agentlocust.lifecycle.outputs import Outputs
 from agentlocust.lifecycle.quota import Quota
 from agentlocust.lifecycle.reports import Reports
 from agentlocust.lifecycle.signals import end_children
+from agentlocust.lifecycle.spending import HERE, Spending, tell_limits
 from agentlocust.lifecycle.ticker import Ticker, read_vitals
 from agentlocust.lifecycle.watching import Watching
 from agentlocust.mock.embedded import EmbeddedMock
@@ -112,12 +114,18 @@ class Conductor:
                 convention=settings.convention,
                 models=[cls.model for cls in users],
             )
+            ledger.captured.keep(settings.capture_runs, texts=settings.capture_texts)
             test.quota = Quota.of(self.plan)
+            if settings.guarded:
+                test.spending = Spending(settings.budget, self._send_slice, test.wake.set)
+                tell_limits(settings.budget, users, settings.prices)
             if self.master is not None:
                 self.master.begin(test)
             else:
                 prepare(users)
-                self.meter.load.begin(order_of_load(test), index=0, count=1, idle=test.wake.set)
+                self.meter.load.begin(
+                    order_of_load(test), index=0, count=1, idle=test.wake.set, tell=partial(_take_purse, test)
+                )
         except Refused as refusal:
             self._refuse(str(refusal))
         except AgentLocustError as error:
@@ -130,8 +138,14 @@ class Conductor:
         logger.info("agentlocust: seed %d, target %s", settings.seed, test.mock.url if test.mock else "--host")
         if self.monitor is not None:
             self.monitor.begin()
-        test.ticker = gevent.spawn(Ticker(test, self.meter, self.monitor, self.master, self._end_test).run)
+        test.ticker = gevent.spawn(Ticker(test, self.meter, self.monitor, self.master, self.end_test).run)
         self.begun.set()
+
+    def _send_slice(self, worker: str, word: dict[str, Any]) -> None:
+        if self.master is not None:
+            self.master.send_slice(worker, word)
+        elif self.meter.load.guard is not None:
+            self.meter.load.guard.hear(word)
 
     def _warn_of_class_hosts(self, users: list[type[AgentUser]]) -> None:
         for cls in users:
@@ -170,7 +184,8 @@ class Conductor:
 
     # -- meanwhile -----------------------------------------------------------------------------
 
-    def _end_test(self) -> None:
+    def end_test(self) -> None:
+        """End the test, without waiting for it."""
         gevent.spawn(self._quit if self._ends_by_itself() else self.runner.stop)
 
     # -- what the driver asks for --------------------------------------------------------------
@@ -241,15 +256,18 @@ class Conductor:
         finally:
             self._drained.set()
 
-    def finish(self) -> None:
-        """The test has stopped and all reports are in: judge it, write it, say it."""
+    def finish(self, *, report_failed: bool = False) -> None:
+        """The test has stopped and all reports are in: judge it, write it, say it.
+
+        `report_failed` when files of somebody else's could not be written.
+        """
         test, self.current = self.current, None
         if test is None:
             self._await_verdict()
             return
         self._finished = Event()
         try:
-            self._end(test)
+            self._end(test, report_failed=report_failed)
         finally:
             self._finished.set()
 
@@ -257,13 +275,17 @@ class Conductor:
         if self._finished is not None:  # another greenlet is at it
             self._finished.wait()
 
-    def _end(self, test: LoadTest) -> None:
+    def _end(self, test: LoadTest, *, report_failed: bool) -> None:
         test.ended = time.monotonic()
         if test.ticker is not None and test.ticker is not gevent.getcurrent():
             test.ticker.kill(block=False)
         if self.monitor is not None:
             self.monitor.end()
         self.meter.load.end()
+        if test.spending is not None:
+            if self.meter.load.guard is not None:
+                self.meter.load.guard.report(idle=True)
+            test.spending.end()
         read_vitals(test, self.monitor)
         if test.watching is not None:
             test.watching.stop()
@@ -271,7 +293,7 @@ class Conductor:
             test.problems.append("a listener crashed: its traceback is in the log")
         test.problems += [f"a listener crashed in worker {worker}" for worker in test.reports.crashed()]
         try:
-            self.codes.append(self._judge(test, test.summary()))
+            self.codes.append(self._judge(test, test.summary(), report_failed=report_failed))
         finally:
             self._close(test)
         if self.master is not None and not self.master.workers() and self._ends_by_itself():
@@ -285,13 +307,13 @@ class Conductor:
         if test.mock is not None:
             test.mock.stop()
 
-    def _judge(self, test: LoadTest, summary: Summary) -> int:
+    def _judge(self, test: LoadTest, summary: Summary, *, report_failed: bool) -> int:
         shape = test.settings.load.shape  # the plan may be the next test's by now
         checks = test.settings.checks
         if shape is not None and shape.searches:
             checks = tuple(check for check in checks if not (check.default or is_condition(check)))
         results = evaluate(checks, summary)
-        summary.verdict = decide(summary, results)
+        summary.verdict = decide(summary, results, report_failed=report_failed)
         return self.outputs.write(test, summary, results)
 
     def exit_code(self) -> int:
@@ -310,3 +332,8 @@ class Conductor:
         if self.current is not None:
             self._close(self.current)
         self._await_verdict()
+
+
+def _take_purse(test: LoadTest, word: dict[str, Any]) -> None:
+    if test.spending is not None:
+        test.spending.take(HERE, word)

@@ -20,6 +20,7 @@ from agentlocust.lifecycle.observation import is_condition
 from agentlocust.lifecycle.options import Settings
 from agentlocust.lifecycle.quota import Quota
 from agentlocust.lifecycle.reports import Reports
+from agentlocust.lifecycle.spending import Spending
 from agentlocust.lifecycle.watching import Watching
 from agentlocust.mock.embedded import EmbeddedMock
 from agentlocust.rating import load_rating
@@ -73,6 +74,7 @@ class LoadTest:
     finding: Finding | None = None
     quota: Quota = field(default_factory=Quota)
     watching: Watching | None = None
+    spending: Spending | None = None
 
     def __post_init__(self) -> None:
         self.measured_from = self.started
@@ -138,6 +140,8 @@ class LoadTest:
             versions=versions(),
             stop_reason=self.stop_reason,
             signal=self.signal,
+            budget_picousd=self.settings.budget.total,
+            budget=self.spending.facts() if self.spending is not None else {},
             validity="degraded" if self.problems or lost else "strained" if self.departed else "valid",
             validity_reasons=[*self.problems, *(f"worker {name} left before the end" for name in self.departed)],
             workers_lost=lost,

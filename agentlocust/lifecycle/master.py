@@ -32,6 +32,7 @@ ENTER = "agentlocust_enter"  # a phase, and its rates
 SHARE = "agentlocust_share"  # which part of the rate is whose
 GATHER, GATHERED = "agentlocust_gather", "agentlocust_gathered"
 ASK, GRANT, RETURN = "agentlocust_ask", "agentlocust_grant", "agentlocust_return"  # permits
+PURSE, SLICE = "agentlocust_purse", "agentlocust_slice"  # money
 ABANDON = "agentlocust_abandon"
 
 READY_S = 15.0  # how long a worker may take to say that it is ready
@@ -64,6 +65,7 @@ class Master:
         runner.register_message(GATHERED, self._on_gathered)
         runner.register_message(ASK, self._on_ask)
         runner.register_message(RETURN, self._on_return)
+        runner.register_message(PURSE, self._on_purse)
 
     # -- the start -----------------------------------------------------------------------------
 
@@ -146,6 +148,8 @@ class Master:
         if self._test is not None:
             for worker in gone:
                 self._test.quota.lost(worker)
+                if self._test.spending is not None:
+                    self._test.spending.lost(worker)
             self._serve_waiting()
 
     def _share(self) -> None:
@@ -162,6 +166,16 @@ class Master:
         if self._test is not None:
             self._test.quota.returned(msg.node_id, msg.data["n"])
             self._serve_waiting()
+
+    def _on_purse(self, environment: Environment, msg: Message) -> None:
+        test = self._test
+        if test is not None and test.spending is not None and msg.data["test"] == test.number:
+            test.spending.take(msg.node_id, msg.data)
+
+    def send_slice(self, worker: str, word: dict[str, Any]) -> None:
+        """Send a worker its slice of the budget."""
+        assert self._test is not None
+        self._runner.send_message(SLICE, {"test": self._test.number, **word}, client_id=worker)
 
     def _serve_waiting(self) -> None:
         assert self._test is not None
@@ -252,5 +266,7 @@ def _order_of(test: LoadTest, index: int, count: int) -> dict[str, Any]:
         "mock_url": mock.url if mock is not None else "",
         "mock_instance": mock.instance if mock is not None else "",
         "today": test.started_at.date().isoformat(),
+        "capture_runs": test.settings.capture_runs,
+        "capture_texts": test.settings.capture_texts,
         "pricing": [[str(path), path.read_text(encoding="utf-8")] for path in test.settings.pricing],
     }

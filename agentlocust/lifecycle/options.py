@@ -12,10 +12,12 @@ from typing import Any
 
 from locust.argument_parser import LocustArgumentParser
 
+from agentlocust.budget import Budget, parse_amount
 from agentlocust.config import did_you_mean
 from agentlocust.conventions import Convention
 from agentlocust.errors import ConfigError
 from agentlocust.lifecycle.load_plan import LoadPlan, read_load
+from agentlocust.lifecycle.spending import check_prices
 from agentlocust.lifecycle.watching import WatchPlan, read_watch
 from agentlocust.mock.behaviour import parse_spec
 from agentlocust.pricing import PriceBook
@@ -27,6 +29,7 @@ from agentlocust.wire.target import Target
 
 STOP_TIMEOUT_S = 30  # without one Locust cuts calls in mid-stream, which are billed all the same
 MAX_SEED = 2**31 - 1
+MAX_CAPTURED = 1000  # runs
 _valid: list[dict[str, Any]] = []  # command lines of this process that were found valid
 
 
@@ -45,6 +48,10 @@ class Settings:
     convention: Convention
     load: LoadPlan
     watch: WatchPlan
+    budget: Budget
+    guarded: bool  # the test's money is limited, or its runs'
+    capture_runs: int
+    capture_texts: bool
 
 
 def add_options(parser: LocustArgumentParser) -> None:
@@ -65,6 +72,9 @@ def add_options(parser: LocustArgumentParser) -> None:
         action.include_in_web_ui = True  # a group forgets what the parser would do
 
     add("--sla", action="append", default=[""], metavar="FILE or EXPR", help="a check, or a file of checks; repeatable")
+    add("--budget", action="append", default=[""], metavar="USD", help="$2, $0.50/min or $0.05/run; repeatable")
+    add("--capture-runs", type=int, default=0, metavar="N", help="keep the N slowest, dearest, failed runs as trees")
+    add("--capture-texts", action="store_true", default=False, help="with what was said in them; needs --capture-runs")
     add("--seed", type=int, default=0, help="makes choices repeat; drawn and printed if absent")
     add("--warmup", default="0s", metavar="TIME", help="time left out of the verdict, e.g. 30s")
     add("--out", default="results", metavar="DIR", help="where the test's directory goes; none for nothing")
@@ -148,19 +158,40 @@ def read_settings(
         raise ConfigError(error.what, where=f"--mock {error.where}".strip(), hint=error.hint) from None
     out = str(options.agentlocust_out).strip()
     pricing = tuple(Path(path) for path in options.agentlocust_pricing if path)
+    prices = PriceBook.load(pricing)
+    budget = Budget.parse(options.agentlocust_budget)
+    for cls in users:
+        if cls.run_budget:
+            parse_amount(cls.run_budget, f"{_place(cls)}.run_budget")
+        cls.check_settings()
+        cls.check_options(options)
+    check_prices(budget, users, prices)
     return Settings(
         checks=tuple(_checks(options.agentlocust_sla, users)),
         seed=seed or secrets.randbelow(MAX_SEED) + 1,
         warmup_s=warmup_s,
         out=None if out in ("", "none") else Path(out),
         mock=options.agentlocust_mock,
-        prices=PriceBook.load(pricing),
+        prices=prices,
         pricing=pricing,
         convention=_convention(options.agentlocust_ttft_as),
         allow_saturated=bool(options.agentlocust_allow_saturated),
         load=load or read_load(options, users),
         watch=read_watch(options),
+        budget=budget,
+        guarded=bool(budget) or any(cls.run_budget for cls in users),
+        capture_runs=_captured(options),
+        capture_texts=bool(options.agentlocust_capture_texts),
     )
+
+
+def _captured(options: argparse.Namespace) -> int:
+    number = int(options.agentlocust_capture_runs)
+    if not 0 <= number <= MAX_CAPTURED:
+        raise ConfigError(f"{number} is not between 0 and {MAX_CAPTURED}", where="--capture-runs")
+    if options.agentlocust_capture_texts and not number:
+        raise ConfigError("no runs whose texts could be kept", where="--capture-texts", hint="add --capture-runs 20")
+    return number
 
 
 def _convention(name: str) -> Convention:

@@ -20,5 +20,6 @@ def order_of_load(test: LoadTest, index: int = 0, count: int = 1) -> dict[str, A
         "sizes": list(plan.sizes),
         "quota": test.quota.kind,
         "quota_total": test.quota.total,
+        "budget": test.spending.order if test.spending is not None else None,
         "seed": test.settings.seed,
     }

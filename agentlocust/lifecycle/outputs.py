@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from agentlocust.redact import Scrubber
 from agentlocust.report.files import write_text_atomically
+from agentlocust.report.runs import write_runs
 from agentlocust.sla import decide
 from agentlocust.summary import Summary, dump_summary
 from agentlocust.summary.model import CheckResult
@@ -37,9 +38,10 @@ class Outputs:
                 folder = _own_folder(test.settings.out, test.id)
                 text = self._scrubber.scrub(dump_summary(summary))
                 write_text_atomically(folder / "summary.json", text)
+                write_runs(folder, test.ledger.captured.lines(), self._scrubber.scrub)
                 _point_latest(test.settings.out, folder)
             except OSError as error:
-                logger.error("agentlocust: the summary could not be written: %s", error)  # noqa: TRY400  # a full disk is no bug
+                logger.error("agentlocust: the report could not be written: %s", error)  # noqa: TRY400  # a full disk is no bug
                 summary.verdict = decide(summary, results, report_failed=True)
         from agentlocust.report.console import render  # rich: 2.7 MB that a start, and a worker, do without
 

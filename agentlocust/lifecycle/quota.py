@@ -8,6 +8,7 @@ from typing import Any
 from agentlocust.ledger import Ledger
 from agentlocust.lifecycle.load_plan import LoadPlan
 from agentlocust.metrics import Kind
+from agentlocust.rows import outermost_calls
 
 SLICES = 4  # a worker's share of what is left is handed out in as many parts
 
@@ -54,7 +55,7 @@ class Quota:
     def report(self, worker: str, delta: dict[str, Any]) -> None:
         """A worker has made some of its own."""
         if self.kind:
-            n = sum(int(row[5]["c"].get("calls", 0)) for row in delta["rows"] if row[0] == self.kind)
+            n = sum(outermost_calls(row[5]["c"]) for row in delta["rows"] if row[0] == self.kind)
             self.made[worker] = self.made.get(worker, 0) + n
 
     def returned(self, worker: str, n: int) -> None:
@@ -71,5 +72,5 @@ class Quota:
 
 
 def count_made(ledger: Ledger, kind: str) -> int:
-    """The calls or runs in a ledger that completed or failed."""
-    return sum(row.counts.get("calls", 0) for _, row in ledger.select(kind))
+    """The calls, or runs that are no part of another, in a ledger that completed or failed."""
+    return sum(outermost_calls(row.counts) for _, row in ledger.select(kind))

@@ -11,6 +11,7 @@ from agentlocust.lifecycle.master import Master
 from agentlocust.lifecycle.reports import add_vitals
 from agentlocust.monitor.generator import GeneratorMonitor
 from agentlocust.sla import due
+from agentlocust.sla.verdict import BUDGET_STOP
 from agentlocust.summary.series import series_points
 from agentlocust.users.meter import Meter
 
@@ -64,6 +65,9 @@ class Ticker:
     def _over(self) -> str:
         """Why the test is to end now; "" when it is not."""
         test = self._test
+        if test.spending is not None and test.spending.stopped:
+            test.stop_reason = BUDGET_STOP
+            return f"stopped by the budget: {test.spending.stopped}"
         if test.quota.met(test.ledger):
             return str(test.quota)
         watched = [check for check in test.settings.checks if check.abort]

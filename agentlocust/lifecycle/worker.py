@@ -30,9 +30,11 @@ from agentlocust.lifecycle.master import (
     GATHER,
     GATHERED,
     GRANT,
+    PURSE,
     RESET,
     RETURN,
     SHARE,
+    SLICE,
 )
 from agentlocust.lifecycle.reports import KEY
 from agentlocust.lifecycle.signals import end_children
@@ -92,6 +94,7 @@ class Worker:
         self._runner.register_message(SHARE, self._on_share)
         self._runner.register_message(GATHER, self._on_gather)
         self._runner.register_message(GRANT, self._on_grant)
+        self._runner.register_message(SLICE, self._on_slice)
         self._runner.register_message(ABANDON, self._on_abandon)
         gevent.spawn(self._watch_master, time.time())
         if runner.state == runners.STATE_STOPPED:
@@ -124,8 +127,14 @@ class Worker:
             convention=Convention(order["convention"]),
             models=[cls.model for cls in users],
         )
+        self.meter.ledger.captured.keep(order["capture_runs"], texts=order["capture_texts"])
         self.meter.load.begin(
-            order["load"], index=order["index"], count=order["count"], idle=self._idle, ask=self._ask_permits
+            order["load"],
+            index=order["index"],
+            count=order["count"],
+            idle=self._idle,
+            ask=self._ask_permits,
+            tell=self._tell_purse,
         )
         self._monitor.begin()
         random.seed(f"{order['seed']}/{self._runner.worker_index}")
@@ -139,6 +148,11 @@ class Worker:
             self.environment.process_exit_code = COULD_NOT_START
             self._runner.quit()
 
+    @property
+    def test(self) -> int:
+        """The number of the test under way; 0 for none."""
+        return self._test
+
     # -- meanwhile -----------------------------------------------------------------------------
 
     def report(self, data: dict[str, Any]) -> None:
@@ -146,6 +160,8 @@ class Worker:
         if self._test:
             if self._runner.user_count == 0 and (unused := self.meter.load.unused_permits()):
                 self._runner.send_message(RETURN, {"n": unused})
+            if self.meter.load.guard is not None:
+                self.meter.load.guard.report(idle=self._runner.user_count == 0)
             self.meter.load.count_offered()
             self._sent += 1
             data[KEY] = {"test": self._test, "delta": self.meter.ledger.take(), "crashed": _crashed()}
@@ -167,6 +183,13 @@ class Worker:
 
     def _ask_permits(self) -> None:
         self._runner.send_message(ASK)
+
+    def _tell_purse(self, word: dict[str, Any]) -> None:
+        self._runner.send_message(PURSE, {"test": self._test, **word})
+
+    def _on_slice(self, environment: Environment, msg: Message) -> None:
+        if msg.data["test"] == self._test and self.meter.load.guard is not None:
+            self.meter.load.guard.hear(msg.data)
 
     def _on_grant(self, environment: Environment, msg: Message) -> None:
         self.meter.load.grant(msg.data["n"])

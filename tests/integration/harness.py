@@ -22,12 +22,14 @@ from typing import Any, Self
 
 import psutil
 
+from agentlocust.units import parse_duration
+
 ROOT = Path(__file__).parents[2]
 LOCUST = (sys.executable, "-m", "locust")
 WAYS = ("local", "processes", "distributed", "web")
 MARK = "AGENTLOCUST_TEST_ID"  # inherited by every process of a test, also by the mock in its own session
 LINGER_S = 3.0  # the mock ends last
-SETTINGS = ("AGENTLOCUST_", "LOCUST_", "OPENAI_", "ANTHROPIC_")
+SETTINGS = ("AGENTLOCUST_", "AGENT_", "LOCUST_", "MCP_", "OPENAI_", "ANTHROPIC_")
 
 
 def free_port() -> int:
@@ -395,4 +397,4 @@ def run(directory: Path, locustfile: str | Path, *args: str, way: str = "local",
             time.sleep(2)  # the length of the test
             test.stop()
             test.signal(signal.SIGINT, group=False)
-        return test.finish()
+        return test.finish(60.0 + parse_duration(settings.get("run_time") or "0s"))

@@ -94,7 +94,10 @@ def test_exactly_so_many_runs_are_made(tmp_path, mock_server, way):
     server = mock_server(SPEC)
     result = play(tmp_path, "--host", server.url, "--agent-runs", "50", way=way, users=12, locustfile=RUNS).expect(0)
     runs = {row["name"]: row["count"] for row in result.summary["rows"] if row["kind"] == "AGENT"}
-    assert runs["outer"] == 50
+    assert runs == {"outer": 50, "inner": 50}
+    totals = result.summary["totals"]
+    assert (totals["runs"], totals["runs_inside"]) == (50, 50)
+    assert "all 50 runs are made" in result.output
     assert server.final_truth()["requests"] == result.summary["totals"]["calls"] == 100
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from harness import run
@@ -129,6 +131,18 @@ def test_a_report_that_cannot_be_written_is_4(tmp_path, way):
     assert "a report could not be written" in result.stdout
     assert "p95(ttft) < 30s" in result.stdout
     assert "Traceback" not in result.output
+
+
+def test_slow_imports_are_no_part_of_the_run_time(tmp_path):
+    """Its clock starts with the test: one of two seconds is as long after three of imports."""
+    text = "import time\n\ntime.sleep(3)\n" + chat("p95(ttft) < 30s")
+    result = run(tmp_path, text, "--mock", CHAT_SPEC, run_time="2s").expect(0)
+    seconds = []
+    for what in ("limit set", "limit reached"):
+        logged = re.search(rf"^\[\S+ \d+:(\d+):(\d+),(\d+)\].*{what}", result.stderr, re.MULTILINE)
+        assert logged, result.output
+        seconds.append(int(logged[1]) * 60 + int(logged[2]) + int(logged[3]) / 1000)
+    assert (seconds[1] - seconds[0]) % 3600 >= 1.95
 
 
 BAD_STARTS = [

@@ -57,6 +57,17 @@ def test_runs_are_counted_for_runs():
     assert str(quota) == "all 2 runs are made"
 
 
+def test_a_run_inside_another_is_not_one_more():
+    """It took no permit; neither what a worker reports nor what is made counts it."""
+    quota = Quota.of(LoadPlan(runs=2))
+    ledger = Ledger()
+    for inside in (True, True, False):
+        ledger.add_run(AgentRun("r", 0.0, 1.0, inside=inside), 0)
+    assert not quota.met(ledger)
+    quota.report("a", ledger.take())
+    assert quota.made == {"a": 1}
+
+
 def test_without_a_number_nothing_ends_the_test():
     """No quota is never met."""
     quota = Quota.of(LoadPlan())
