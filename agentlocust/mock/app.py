@@ -7,6 +7,7 @@ import hmac
 import json
 import math
 import random
+import re
 import sys
 import time
 import traceback
@@ -29,12 +30,16 @@ from agentlocust.mock.exchange import ClientGone, Exchange
 from agentlocust.mock.gate import Gate
 from agentlocust.mock.plan import Occurrences, input_usage, make_plan
 from agentlocust.mock.schedule import until
+from agentlocust.mock.threads import Threads
 from agentlocust.mock.truth import Truth
 from agentlocust.usage import Usage
 
 _EMBEDDINGS = "/v1/embeddings"
 _COUNT = "/v1/messages/count_tokens"
 _MODELS = "/v1/models"
+# In a prompt, where no header can be set: `[[mark:run-17]]` tells the truth whose request it is.
+_MARK_BEGINS = b"[[mark:"
+_MARK = re.compile(rb"\[\[mark:([\w.\-]{1,100})\]\]")
 _POSTS = {*apis.APIS, _EMBEDDINGS, _COUNT}
 MODELS = ("gpt-4o-mini", "gpt-4o", "claude-sonnet-4-5", "text-embedding-3-small", "mock")
 
@@ -54,6 +59,7 @@ class MockApp:
         self._occurrences = Occurrences(seed if behaviour.seed is None else behaviour.seed)
         self._created = int(time.time())
         self._requests = 0
+        self._threads = Threads()
 
     async def __call__(self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
         """Serve one HTTP request."""
@@ -135,7 +141,8 @@ class MockApp:
             return
         if exchange.method != "POST":
             raise BadAsk(f"Not allowed to {exchange.method} on {path}.", status=405)
-        body = _object(raw)
+        body = self._threads.whole(_object(raw)) if is_anthropic else _object(raw)
+        _mark(exchange, json.dumps(body.get("messages")).encode() if is_anthropic and "thread" in body else raw)
         name, suffix = split_model(apis.model_of(body, is_anthropic))
         exchange.behaviour = overlaid(self.behaviour, suffix, header)
         _check_sender(exchange)
@@ -159,6 +166,8 @@ class MockApp:
         if self._gate is not None:
             await self._gate.enter(exchange)
         plan = make_plan(ask, exchange.behaviour, model, int(time.time()), rng)
+        if exchange.is_anthropic:
+            self._threads.hold(body, plan.answer)
         headers = apis.reply_headers(exchange.is_anthropic, exchange.request_id, exchange.received, ask.input_tokens)
         if ask.stream:
             await exchange.stream(headers, api.frames(plan.answer, ask.include_usage), plan, rng)
@@ -230,6 +239,12 @@ def _draw_error(exchange: Exchange, rng: random.Random) -> None:
         drawn -= share
         if drawn < 0:
             raise BadAsk.of(apis.problem_named(name, exchange.is_anthropic))
+
+
+def _mark(exchange: Exchange, text: bytes) -> None:
+    """Tell the truth whose request it is, if its text bears a mark."""
+    if exchange.visit is not None and _MARK_BEGINS in text and (found := _MARK.search(text)):
+        exchange.visit.marked(found[1].decode())
 
 
 def _object(raw: bytes) -> dict[str, Any]:

@@ -25,13 +25,19 @@ _PERCENTILES = (50, 90, 95, 99)
 class Visit:
     """One request from its head to its end, which is told by exactly one call of its methods."""
 
-    __slots__ = ("_books", "_epoch", "_open", "route")
+    __slots__ = ("_books", "_epoch", "_mark", "_open", "route")
 
     def __init__(self, books: Truth, route: str, epoch: int) -> None:
         self.route = route
         self._books = books
         self._epoch = epoch
         self._open = True
+        self._mark = ""
+
+    def marked(self, mark: str) -> None:
+        """The request's prompt bears this mark: its reply is counted under it too."""
+        if self._epoch == self._books.epoch and self._books.mark(mark):
+            self._mark = mark
 
     def _end(self, outcome: str) -> bool:
         """Close the visit; True when it counts, which one from before a reset does not."""
@@ -57,7 +63,7 @@ class Visit:
         if not self._end("completed"):
             return
         books = self._books
-        books.completed_usage(usage, tool_calls)
+        books.completed_usage(usage, tool_calls, self._mark)
         books.duration.add(duration_ns)
         if token_times_ns:
             books.ttft.add(token_times_ns[0] - started_ns)
@@ -113,6 +119,7 @@ class Truth:
         self.aborted_by: Counter[str] = Counter()
         self.marks: Counter[str] = Counter()
         self.marks_dropped = 0
+        self.marked: dict[str, Counter[str]] = {}  # completed replies by the mark in their prompts
         self.ttft, self.itl, self.duration = Sketch(), Sketch(), Sketch()
 
     def visit(self, route: str, mark: str = "") -> Visit:
@@ -121,20 +128,29 @@ class Truth:
         self.now += 1
         self.most = max(self.most, self.now)
         if mark:
-            if mark in self.marks or len(self.marks) < MAX_MARKS:
-                self.marks[mark] += 1
-            else:
-                self.marks_dropped += 1
+            self.mark(mark)
         return Visit(self, route, self.epoch)
+
+    def mark(self, mark: str) -> bool:
+        """Count a request that bears a mark; False when there are too many to know this one."""
+        if mark not in self.marks and len(self.marks) >= MAX_MARKS:
+            self.marks_dropped += 1
+            return False
+        self.marks[mark] += 1
+        return True
 
     def queue_is(self, length: int) -> None:
         """So many requests wait for a slot now."""
         self.queued = length
         self.most_queued = max(self.most_queued, length)
 
-    def completed_usage(self, usage: Usage | None, tool_calls: int) -> None:
-        """Add the tokens and tool calls of a completed reply."""
+    def completed_usage(self, usage: Usage | None, tool_calls: int, mark: str = "") -> None:
+        """Add the tokens and tool calls of a completed reply, also to those of the mark in its prompt."""
         self.tool_calls += tool_calls
+        if mark:
+            marked = self.marked.setdefault(mark, Counter(completed=0, input=0, output=0, tool_calls=0))
+            told = usage or Usage()
+            marked.update(completed=1, input=told.input, output=told.output, tool_calls=tool_calls)
         if usage is not None:
             tokens = self.tokens
             tokens["input"] += usage.input
@@ -164,6 +180,7 @@ class Truth:
             "duration_s": _stats(self.duration),
             "marks": dict(self.marks),
             "marks_dropped": self.marks_dropped,
+            "marked": {mark: dict(counts) for mark, counts in self.marked.items()},
         }
 
 

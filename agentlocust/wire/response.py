@@ -135,7 +135,7 @@ class Response(HTTPResponse):
 
     def _unpack(self, now_ns: int, data: bytes) -> None:
         if self._unpacker is None:
-            self._unpacker = zlib.decompressobj(_window(self._encoding, data))
+            self._unpacker = unpacker(self._encoding, data)
         # A bomb is unpacked no further than the limit, and never in one piece.
         while data and not self._unpacker.eof:
             try:
@@ -145,6 +145,11 @@ class Response(HTTPResponse):
             data = self._unpacker.unconsumed_tail
             if unpacked:
                 self._add(now_ns, unpacked)
+
+
+def unpacker(encoding: str, data: bytes) -> zlib._Decompress:
+    """What undoes an encoding whose first bytes are `data`. Raises WireError for one that was not asked for."""
+    return zlib.decompressobj(_window(encoding, data))
 
 
 def _window(encoding: str, data: bytes) -> int:

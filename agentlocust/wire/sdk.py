@@ -16,12 +16,13 @@ import httpx2
 import jiter
 
 from agentlocust import dialects
+from agentlocust.budget import Refused, Reserved, cost_of_failed
 from agentlocust.dialects.base import Dialect
 from agentlocust.errors import WireError
 from agentlocust.failures import Failure, FailureKind
 from agentlocust.wire.exchange import Exchange, HttpRequest, Timeouts
 from agentlocust.wire.pool import Pool
-from agentlocust.wire.tap import Tap, cut_by
+from agentlocust.wire.tap import Attempt, Tap, cut_by
 from agentlocust.wire.target import Key, Origin
 
 _LAST_BYTES_S = 0.25  # how long a stream closed after its terminal event may take to end
@@ -33,10 +34,25 @@ _UNDONE = (b"content-length", b"content-encoding")  # the body handed on is unpa
 _CLOSED = Failure(FailureKind.CANCELLED, "the caller closed the stream")
 
 
-class Finish(Protocol):
-    """Told when a call has ended: its tap, the model asked for, and why it was cut, if it was."""
+Reserve = Callable[[bytes, dict[str, object]], Reserved]
+"""Sets aside what a request (its body, and that decoded) may cost; waits until it may, or raises Refused."""
 
-    def __call__(self, tap: Tap, model: str, *, cut: Failure | None) -> None:
+
+class _Unlimited:
+    waited = False
+
+    def settle(self, cost: int | None) -> None:
+        """Nothing was set aside."""
+
+
+def _unlimited(body: bytes, asked: dict[str, object]) -> Reserved:
+    return _Unlimited()
+
+
+class Finish(Protocol):
+    """Told when a call has ended: its tap, the model asked for, why it was cut (if so), its last attempt's money."""
+
+    def __call__(self, tap: Tap, model: str, *, cut: Failure | None, reservation: Reserved | None = None) -> None:
         """Take the ended call."""
 
 
@@ -55,15 +71,37 @@ class SdkCall:
         self.within_sdk = True
         self._finish = finish
         self._open: Exchange | None = None
+        self._reserved: Reserved | None = None
 
-    def begin(self, dialect: Dialect, model: str, *, streamed: bool, strict: bool, exchange: Exchange) -> None:
-        """Another attempt starts."""
+    def begin(
+        self,
+        dialect: Dialect,
+        model: str,
+        *,
+        streamed: bool,
+        strict: bool,
+        exchange: Exchange,
+        reserved: Reserved | None = None,
+    ) -> None:
+        """Another attempt starts, for which `reserved` was set aside."""
         if self.tap is None:
             self.begun = True
+            if reserved is not None and reserved.waited:
+                self._started_ns = 0  # the wait was for money, and none of the target's doing
             self.tap = Tap(dialect, streamed=streamed, strict=strict, started_ns=self._started_ns or exchange.issued_ns)
+        self._reserved = reserved
         self.model = model
         self.tap.watch(exchange)
         self._open = exchange
+
+    def settle_attempt(self) -> None:
+        """Another attempt is about to be made: the money of the one before is let go first.
+
+        Calls that held it while they wait for more could wait for one another for ever.
+        """
+        reserved, self._reserved = self._reserved, None
+        if reserved is not None and self.tap is not None and self.tap.exchange is not None:
+            reserved.settle(_cost_of_attempt(self.tap.exchange))
 
     def attempt_closed(self, exchange: Exchange, *, cut: Failure | None = None) -> None:
         """An attempt's reply was closed; outside the SDK's loop that ends the call."""
@@ -94,7 +132,7 @@ class SdkCall:
     def _settle(self, cut: Failure | None) -> None:
         tap, self.tap = self.tap, None
         if tap is not None:
-            self._finish(tap, self.model, cut=cut)
+            self._finish(tap, self.model, cut=cut, reservation=self._reserved)
 
 
 # Each greenlet has its own: another one's call may start while this one's retry waits.
@@ -106,7 +144,8 @@ class SdkTransport(httpx2.BaseTransport):
 
     Requests to another origin than the key's never carry a key; redirects are not followed. `issue`
     is asked before each call of an SDK and tells when it was to begin (monotonic ns, 0 for now);
-    `not_issued` is told when the SDK then asked for nothing that is measured.
+    `not_issued` is told when the SDK then asked for nothing that is measured. `reserve` stands before
+    each attempt; what it refuses is answered here with 402.
     """
 
     def __init__(
@@ -120,6 +159,7 @@ class SdkTransport(httpx2.BaseTransport):
         strict: bool,
         issue: Callable[[], int] = lambda: 0,
         not_issued: Callable[[], None] = lambda: None,
+        reserve: Reserve = _unlimited,
     ) -> None:
         self._pool = pool
         self._timeouts = timeouts
@@ -129,6 +169,7 @@ class SdkTransport(httpx2.BaseTransport):
         self._strict = strict
         self._issue = issue
         self._not_issued = not_issued
+        self._reserve = reserve
 
     @contextlib.contextmanager
     def call(self) -> Iterator[None]:
@@ -157,8 +198,17 @@ class SdkTransport(httpx2.BaseTransport):
         headers = [pair for pair in headers if self._may_send(pair, origin)]
         headers.append(("accept-encoding", "identity"))  # a tap reads what the SDK reads
         sent = HttpRequest(request.method, origin, url.raw_path.decode("ascii"), headers, body)
+        dialect = dialects.for_path(url.path) if request.method == "POST" else None
+        asked = _asked(body) if dialect is not None else {}
+        before = _current.get()
+        if dialect is not None and before is not None:
+            before.settle_attempt()
+        try:
+            reserved = self._reserve(body, asked) if dialect is not None else None
+        except Refused as refused:
+            return _refusal(str(refused))
         exchange = Exchange(self._pool, sent, self._timeouts)
-        call = self._begin(request, exchange, body)
+        call = self._begin(dialect, asked, exchange, reserved)
         try:
             exchange.send()
             exchange.wait_headers()
@@ -181,20 +231,21 @@ class SdkTransport(httpx2.BaseTransport):
             return self._key.usable_for(origin)
         return header[0] not in _KEY_HEADERS or origin.may_carry_key
 
-    def _begin(self, request: httpx2.Request, exchange: Exchange, body: bytes) -> SdkCall:
+    def _begin(
+        self, dialect: Dialect | None, asked: dict[str, object], exchange: Exchange, reserved: Reserved | None
+    ) -> SdkCall:
         call = _current.get()
         if call is None:
             call = SdkCall(self._finish)
             call.within_sdk = False  # someone uses the transport without an SDK's loop around it
-        dialect = dialects.for_path(request.url.path) if request.method == "POST" else None
         if dialect is not None:
-            asked = _asked(body)
             call.begin(
                 dialect,
                 str(asked.get("model", "")),
                 streamed=bool(asked.get("stream")),
                 strict=self._strict,
                 exchange=exchange,
+                reserved=reserved,
             )
         return call
 
@@ -262,6 +313,18 @@ class _TappedStream(httpx2.SyncByteStream):
 
 def _pairs(exchange: Exchange) -> list[tuple[bytes, bytes]]:
     return [pair for pair in exchange.response.header_pairs() if pair[0].lower() not in _UNDONE]
+
+
+def _cost_of_attempt(exchange: Attempt) -> int | None:
+    """What an attempt cost that another followed: nothing, if the server refused it."""
+    kind = exchange.error.kind if exchange.error is not None else None
+    return cost_of_failed(exchange.response.status_code if exchange.response.final else 0, kind)
+
+
+def _refusal(why: str) -> httpx2.Response:
+    """What a provider would answer whose customer's money is used up; SDKs do not try again."""
+    error = {"message": f"not sent: {why}", "type": "budget", "code": "run_budget", "param": None}
+    return httpx2.Response(402, json={"type": "error", "error": error}, headers={"x-should-retry": "false"})
 
 
 def _asked(body: bytes) -> dict[str, object]:

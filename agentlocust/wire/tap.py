@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import gevent
 
@@ -14,8 +15,7 @@ from agentlocust.dialects.sse import EventSplitter
 from agentlocust.errors import WireError
 from agentlocust.failures import Failure, FailureKind
 from agentlocust.records import ConnectionTimes
-from agentlocust.wire.exchange import Exchange
-from agentlocust.wire.response import Chunk, Response
+from agentlocust.wire.response import Chunk
 
 _EVENTS_BETWEEN_YIELDS = 200  # a long reply is decoded in pieces: others' bytes wait meanwhile
 _HEAD_BYTES = 64 * 1024  # of an error's body
@@ -31,6 +31,73 @@ def cut_by(error: BaseException) -> Failure:
     if isinstance(error, Exception):
         return Failure(FailureKind.CLIENT, f"{type(error).__name__}: {error}")
     return Failure(FailureKind.CANCELLED, "the test ended")
+
+
+class Sent(Protocol):
+    """What a Tap's owner wants of the request."""
+
+    @property
+    def body(self) -> bytes:
+        """Its whole body."""
+
+
+class Answered(Protocol):
+    """What a Tap reads of a reply; see `response.Response`."""
+
+    @property
+    def chunks(self) -> Sequence[Chunk]:
+        """The body as it arrived, its content-encoding undone."""
+
+    @property
+    def body_bytes(self) -> int:
+        """How long that is."""
+
+    @property
+    def first_byte_ns(self) -> int:
+        """When the reply's first byte came, 0 before."""
+
+    @property
+    def status_code(self) -> int:
+        """The final reply's status."""
+
+    @property
+    def final(self) -> bool:
+        """True once its headers are whole."""
+
+    @property
+    def complete(self) -> bool:
+        """True once it is whole."""
+
+    def header(self, name: str) -> str:
+        """A header's value, "" when absent."""
+
+
+class Attempt(Protocol):
+    """One HTTP attempt as a Tap sees it: our own Exchange, or what was seen of somebody else's."""
+
+    @property
+    def request(self) -> Sent:
+        """What was sent."""
+
+    @property
+    def response(self) -> Answered:
+        """What came."""
+
+    @property
+    def error(self) -> WireError | None:
+        """What went wrong on the wire."""
+
+    @property
+    def reused(self) -> bool:
+        """True when its connection had served another before."""
+
+    @property
+    def sent_ns(self) -> int:
+        """When it went out."""
+
+    @property
+    def times(self) -> ConnectionTimes | None:
+        """How it used its connection, where that is known."""
 
 
 @dataclass(slots=True)
@@ -66,9 +133,9 @@ class Tap:
         self.strict = strict
         self.started_ns = started_ns or time.monotonic_ns()
         self.attempts = 0
-        self.exchange: Exchange | None = None
+        self.exchange: Attempt | None = None
 
-    def watch(self, exchange: Exchange) -> None:
+    def watch(self, exchange: Attempt) -> None:
         """Follow another attempt of the call; the last one followed is the one that counts."""
         self.attempts += 1
         self.exchange = exchange
@@ -101,7 +168,7 @@ class Tap:
         return self._outcome(exchange, decoded, judged, given_up_ns, streamed=streamed)
 
     def _outcome(
-        self, exchange: Exchange, decoded: Decoded, failure: Failure | None, ended_ns: int, *, streamed: bool
+        self, exchange: Attempt, decoded: Decoded, failure: Failure | None, ended_ns: int, *, streamed: bool
     ) -> Outcome:
         response = exchange.response
         tokens = decoded.token_ns
@@ -145,7 +212,7 @@ class Tap:
         return reader.finish(complete=complete)
 
     def _failure(
-        self, exchange: Exchange, chunks: Sequence[Chunk], decoded: Decoded, cut: Failure | None, *, streamed: bool
+        self, exchange: Attempt, chunks: Sequence[Chunk], decoded: Decoded, cut: Failure | None, *, streamed: bool
     ) -> Failure | None:
         response, error = exchange.response, exchange.error
         status = response.status_code if response.final else 0
@@ -170,7 +237,7 @@ class Tap:
             return Failure(FailureKind.CLIENT, "the caller gave the call up before its reply was whole", status)
         return self._not_the_api(response, chunks, decoded) or decoded.failure
 
-    def _not_the_api(self, response: Response, chunks: Sequence[Chunk], decoded: Decoded) -> Failure | None:
+    def _not_the_api(self, response: Answered, chunks: Sequence[Chunk], decoded: Decoded) -> Failure | None:
         """A whole 2xx reply to a streamed request that is no event stream and no JSON either."""
         content_type = response.header("content-type").lower()
         if not self.streamed or decoded.token_ns or "event-stream" in content_type or "json" in content_type:
@@ -178,7 +245,7 @@ class Tap:
         return read_unexpected(content_type, _head(chunks))
 
 
-def _connection_of(exchange: Exchange) -> ConnectionTimes | None:
+def _connection_of(exchange: Attempt) -> ConnectionTimes | None:
     times, first_byte_ns = exchange.times, exchange.response.first_byte_ns
     if times is None or not first_byte_ns:
         return times

@@ -92,3 +92,24 @@ def test_a_reset_forgets_waits_but_not_who_waits() -> None:
     assert report["queue"] == {"now": 1, "max": 1}
     assert report["waits"] == {"count": 0, "sum_ns": 0, "max_ns": 0}
     assert report["refused"] == {"rate": 0, "queue": 0}
+
+
+def test_marks_in_prompts_have_their_own_sums():
+    """What a marked request was answered with is counted under its mark, too many marks are dropped."""
+    truth = Truth("i")
+    for number in range(3):
+        visit = truth.visit("/v1/messages")
+        visit.marked("run-1" if number else "run-2")
+        visit.completed(Usage(uncached_input=10, output=2), tool_calls=1)
+    broken = truth.visit("/v1/messages")
+    broken.marked("run-1")
+    broken.failed("500")
+    report = truth.report()
+    assert report["marks"] == {"run-1": 3, "run-2": 1}
+    assert report["marked"] == {
+        "run-1": {"completed": 2, "input": 20, "output": 4, "tool_calls": 2},
+        "run-2": {"completed": 1, "input": 10, "output": 2, "tool_calls": 1},
+    }
+    for number in range(MAX_MARKS):
+        truth.visit("other").marked(f"m{number}")
+    assert truth.report()["marks_dropped"] == 2
