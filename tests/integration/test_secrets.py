@@ -10,14 +10,13 @@ import threading
 import urllib.error
 import urllib.parse
 import urllib.request
-from pathlib import Path
 
 import pytest
 
+from canary import CANARY, EAVESDROP, leaks, written
 from harness import wait_until
 from sample_locustfiles import CHAT_SPEC, chat
 
-CANARY = "sk-canary/Zq7+vT3xW9=pLm2Kd8Rb5Yc1Nf6"
 KEYS = {"OPENAI_API_KEY": CANARY, "ANTHROPIC_API_KEY": CANARY}
 SPEC = f"{CHAT_SPEC},echo=key,errors=auth:0.5"
 
@@ -25,46 +24,6 @@ PAGES = (
     *("", "stats/requests", "stats/report", "stats/requests/csv", "stats/failures/csv"),
     *("exceptions", "exceptions/csv", "logs", "tasks"),
 )
-
-# What workers and master say to each other, written down as it is sent.
-EAVESDROP = """
-    from pathlib import Path
-
-    from locust.rpc.protocol import Message
-
-    serialize = Message.serialize
-
-
-    def overheard(self):
-        data = serialize(self)
-        with Path("messages.bin").open("ab") as file:
-            file.write(data)
-        return data
-
-
-    Message.serialize = overheard
-"""
-
-
-def disguises(secret: str) -> list[bytes]:
-    """The key as it may show itself: plain, quoted for URLs, in base64 at any offset."""
-    plain = secret.encode()
-    inner = [base64.b64encode(b"x" * pad + plain)[4:-4] for pad in range(3)]
-    return [plain, plain[8:-4], urllib.parse.quote(secret, safe="").encode(), plain.hex().encode(), *inner]
-
-
-def leaks(files: dict[str, bytes]) -> list[str]:
-    """The names of those that hold the key in any disguise."""
-    return [name for name, content in files.items() if any(form in content for form in disguises(CANARY))]
-
-
-def written(directory: Path) -> dict[str, bytes]:
-    """Every file below a directory, and what is in it."""
-    return {
-        str(path.relative_to(directory)): path.read_bytes()
-        for path in directory.rglob("*")
-        if path.is_file() and not path.is_symlink()
-    }
 
 
 @pytest.mark.parametrize("way", ["processes", "web"])
