@@ -10,6 +10,7 @@ import click
 
 from agentlocust.errors import AgentLocustError, ConfigError
 from agentlocust.init_command import init
+from agentlocust.runs_command import runs
 
 
 class _Commands(click.Group):
@@ -32,6 +33,7 @@ def main() -> None:
 
 
 main.add_command(init)
+main.add_command(runs)
 
 
 @main.command()

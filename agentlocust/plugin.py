@@ -8,6 +8,7 @@ import random
 import sys
 from typing import TYPE_CHECKING, Any
 
+import gevent
 from locust import events
 from locust.runners import WorkerRunner
 
@@ -19,6 +20,8 @@ from agentlocust.lifecycle.signals import Signals
 from agentlocust.lifecycle.worker import Worker, hold_messages
 from agentlocust.pricing import PriceBook
 from agentlocust.redact import Scrubber
+from agentlocust.roster.desk import Desk
+from agentlocust.roster.user import RosterUser
 from agentlocust.shapes import gate
 from agentlocust.users.meter import MARK, Meter
 from agentlocust.web.form import check_form
@@ -40,6 +43,7 @@ class Pack:
         self.conductor: Conductor | None = None  # alone or on the master
         self.worker: Worker | None = None
         self.outputs: Outputs | None = None
+        self.desk: Desk | None = None  # where a test has a roster
         self.signals: Signals | None = None
 
     def signalled(self, number: int) -> bool:
@@ -74,6 +78,10 @@ def _init(environment: Environment, runner: Runner, **_: Any) -> None:
     logging.getLogger().addFilter(ScrubbingFilter(pack.scrubber))
     for handler in logging.getLogger().handlers:
         handler.addFilter(ScrubbingFilter(pack.scrubber))
+    rosters = [cls for cls in environment.user_classes if issubclass(cls, RosterUser)]
+    if rosters:
+        pack.desk = Desk(environment, runner, rosters[0].read_options, _end_test)
+        environment.agentlocust_roster = pack.desk  # type: ignore[attr-defined]  # where a RosterUser finds it
     if isinstance(runner, WorkerRunner):
         worker = pack.worker = Worker(environment, runner, meter)
         # Before Locust's own listener tells the master that this worker is gone.
@@ -93,6 +101,17 @@ def _init(environment: Environment, runner: Runner, **_: Any) -> None:
     environment.events.quitting.add_listener(lambda **_: signals.end_began())
 
 
+@events.init.add_listener
+def _set_clock(**_: Any) -> None:
+    """Have gevent look at the clock: imports took time, of which Locust's run time would be short."""
+    gevent.get_hub().loop.update_now()
+
+
+def _end_test() -> None:
+    if pack.conductor is not None:
+        pack.conductor.end_test()
+
+
 @events.test_start.add_listener
 def _test_start(environment: Environment, **_: Any) -> None:
     if pack.signals is not None:
@@ -100,6 +119,15 @@ def _test_start(environment: Environment, **_: Any) -> None:
     if pack.conductor is not None:
         pack.conductor.begin()
         random.seed(f"{pack.conductor.meter.seed}/0")
+    if pack.desk is not None and pack.meter is not None:
+        pack.desk.begin(pack.meter.seed, _number_of_test())
+
+
+def _number_of_test() -> int:
+    if pack.worker is not None:
+        return pack.worker.test
+    test = pack.conductor.current if pack.conductor is not None else None
+    return test.number if test is not None else 0
 
 
 @events.worker_connect.add_listener
@@ -112,6 +140,8 @@ def _worker_connect(client_id: str, **_: Any) -> None:
 def _report_to_master(client_id: str, data: dict[str, Any], **_: Any) -> None:
     if pack.worker is not None:
         pack.worker.report(data)
+    if pack.desk is not None:
+        pack.desk.report()
 
 
 @events.worker_report.add_listener
@@ -121,6 +151,8 @@ def _worker_report(client_id: str, data: dict[str, Any], **_: Any) -> None:
     data.setdefault("user_classes_count", {})
     if pack.conductor is not None and pack.conductor.master is not None:
         pack.conductor.master.take(client_id, data)
+    if pack.desk is not None:
+        pack.desk.look_after()
 
 
 @events.request.add_listener
@@ -164,8 +196,9 @@ def _test_stopping(**_: Any) -> None:
 
 @events.test_stop.add_listener
 def _test_stop(**_: Any) -> None:
+    written = pack.desk.finish() if pack.desk is not None else True
     if pack.conductor is not None:
-        pack.conductor.finish()
+        pack.conductor.finish(report_failed=not written)
 
 
 # At import time, so that it comes after Locust's own: quitting listeners run in reverse.

@@ -10,7 +10,7 @@ os.environ["LOCUST_SKIP_MONKEY_PATCH"] = "1"
 
 import pytest
 
-SETTINGS = ("AGENTLOCUST_", "LOCUST_", "OPENAI_", "ANTHROPIC_")
+SETTINGS = ("AGENTLOCUST_", "AGENT_", "LOCUST_", "MCP_", "OPENAI_", "ANTHROPIC_")
 
 
 @pytest.fixture(autouse=True)

@@ -22,6 +22,7 @@ WITH_LOCUST = {
         "web",
         "testing",
         "plans",
+        "roster",
         "users",
         "shapes",
         "monitor",
