@@ -16,7 +16,7 @@ from rich.text import Text
 
 from agentlocust.redact import terminal_safe
 from agentlocust.report.activity import activity_lines, failure_lines, generator_lines, latency_lines, show_lag
-from agentlocust.report.lines import WIDTH, Line, cut, fit, safe, sides
+from agentlocust.report.lines import WIDTH, Line, cut, fit, safe, sides, wrapped
 from agentlocust.report.load import arrival_lines, condition_lines, finding_lines, limit_lines, phase_lines, watch_lines
 from agentlocust.summary import CheckResult, Summary
 from agentlocust.units import show_percent, show_span
@@ -24,6 +24,7 @@ from agentlocust.units import show_percent, show_span
 MAX_LINES = 30
 _MIN_CHECKS = 4
 _MAX_REASON_LINES = 5
+_OBSERVED_AT = 40  # the column where a check's observed value stands
 
 _EXIT_WORDS = {
     0: "passed",
@@ -107,10 +108,14 @@ def _head(summary: Summary) -> list[Line]:
         n = len(verdict.checks)
         none = "no check of the whole test" if conditions else "no SLA was given"
         reasons = [f"{n} check{'' if n == 1 else 's'}" if n else none]
-    title = f"{verdict.status.upper()}  {safe('; '.join(reasons), 60)}"
-    if verdict.checks:
-        title = f"{fit(title, 40)}{'observed':<14}limit"
-    return [*lines, Line(title, _STYLES.get(verdict.status, "bold red"))]
+    style = _STYLES.get(verdict.status, "bold red")
+    said = wrapped("; ".join(reasons), style, f"{verdict.status.upper()}  ")
+    if not verdict.checks:
+        return [*lines, *said]
+    columns = f"{'observed':<14}limit"
+    if len(said) == 1 and cell_len(said[0].text) <= _OBSERVED_AT:
+        return [*lines, Line(fit(said[0].text, _OBSERVED_AT) + columns, style)]
+    return [*lines, *said, Line(" " * _OBSERVED_AT + columns, style)]  # a long reason has lines of its own
 
 
 def _title(summary: Summary, start: str, width: int) -> str:

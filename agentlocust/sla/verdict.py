@@ -33,11 +33,14 @@ def decide(summary: Summary, results: Sequence[CheckResult], *, report_failed: b
     """
     checks = list(results)
     failed = [result for result in checks if not result.ok]
-    invalid = _not_valid(summary)
+    doubts = _not_to_be_trusted(summary)
+    invalid = _nothing_done(summary) + doubts
     unjudged = _failures_nobody_judged(summary, checks)
     if summary.test.stop_reason == BUDGET_STOP:
-        reasons = [f"stopped by the budget of ${summary.test.budget_usd}" if summary.test.budget_usd else "budget"]
-        return VerdictModel(exit_code=BUDGET, status="budget", reasons=reasons + invalid, checks=checks)
+        why = summary.budget.get("stopped", "")
+        reasons = [f"stopped by the budget: {why}" if why else "stopped by the budget"]
+        reasons += invalid if summary.totals.attempts else doubts  # that nothing was sent is the guard's own doing
+        return VerdictModel(exit_code=BUDGET, status="budget", reasons=reasons, checks=checks)
     if invalid:
         return VerdictModel(exit_code=NOT_VALID, status="invalid", reasons=invalid, checks=checks)
     if failed:
@@ -69,19 +72,22 @@ def _rank(exit_code: int) -> tuple[int, int]:
     return len(_BY_SEVERITY) + (0 if exit_code > 128 else 1), -exit_code
 
 
-def _not_valid(summary: Summary) -> list[str]:
-    """Why the test is not valid; empty when it is."""
+def _nothing_done(summary: Summary) -> list[str]:
+    """That the test did nothing; empty when it did something."""
     totals = summary.totals
     runs = totals.runs + totals.runs_abandoned + totals.runs_inside
-    done = totals.calls + runs + totals.tool_calls + totals.other_requests
-    reasons = []
-    if not done:
-        cut = totals.cancelled + totals.runs_cancelled
-        reasons.append("no request completed" if cut else "no requests in a started test")
-    status = summary.validity.status
-    if status == "degraded" or (status == "saturated" and not summary.validity.saturated_allowed):
-        reasons += summary.validity.reasons or [status]
-    return reasons
+    if totals.calls + runs + totals.tool_calls + totals.other_requests:
+        return []
+    cut = totals.cancelled + totals.runs_cancelled
+    return ["no request completed" if cut else "no requests in a started test"]
+
+
+def _not_to_be_trusted(summary: Summary) -> list[str]:
+    """Why the numbers cannot be trusted; empty when they can."""
+    validity = summary.validity
+    if validity.status == "degraded" or (validity.status == "saturated" and not validity.saturated_allowed):
+        return validity.reasons or [validity.status]
+    return []
 
 
 def _failures_nobody_judged(summary: Summary, checks: Sequence[CheckResult]) -> list[str]:

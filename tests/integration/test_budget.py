@@ -43,7 +43,8 @@ def test_the_budget_of_a_test_is_kept_and_nearly_used(tmp_path, mock_server, way
     assert Decimal(budget["unknown_usd"]) == Decimal(budget["written_off_usd"]) == 0
     assert Decimal(budget["reserved_peak_usd"]) <= Decimal("0.01")
     assert result.duration_s < 30
-    assert "stopped by the budget of $0.01" in result.output
+    assert result.summary["verdict"]["reasons"] == [f"stopped by the budget: {budget['stopped']}"]
+    assert "of $0.01 is spent, and the next call may cost $" in budget["stopped"]
 
 
 @pytest.mark.parametrize("way", WITH_WORKERS)
@@ -180,6 +181,10 @@ def test_a_call_without_a_limit_counts_with_its_models_largest_output(tmp_path, 
     result = run(tmp_path, asker(max_tokens=None), "--budget", "$0.10", "--host", server.url, run_time="40s").expect(5)
     assert server.truth()["requests"] == 0
     assert "without max_tokens a call of Chat may cost $0.16, more than the budget" in result.stderr
+    said = "stopped by the budget: $0 of $0.1 is spent, and the next call may cost $0.16"
+    assert result.summary["verdict"]["reasons"] == [said]
+    shown = " ".join(result.stdout.split())  # as words: the console folds its lines
+    assert f"BUDGET {said} observed limit" in shown
 
 
 def test_a_killed_worker_does_not_lift_the_budget(start, mock_server):

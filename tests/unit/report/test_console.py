@@ -111,6 +111,12 @@ def no_requests() -> Summary:
     return judged(Ledger(), ["p95(ttft) < 2s"], duration_s=12.0)
 
 
+def over_budget() -> Summary:
+    """The guard's sentence is longer than the room beside the columns of the checks."""
+    stopped = "$0 of $0.001 is spent, and the next call may cost $0.0098"
+    return judged(Ledger(), ["p95(ttft) < 2s"], stop_reason="budget", budget={"stopped": stopped}, duration_s=0.2)
+
+
 def lost_worker() -> Summary:
     lost = {"validity_reasons": ["worker-3: no report for 6 s"], "workers_lost": ["worker-3"]}
     return judged(a_ledger(), CHECKS, workers=4, **lost)
@@ -218,7 +224,7 @@ def sessions() -> Summary:
 
 CASES: list[Callable[[], Summary]] = [
     passed, failed, no_requests, lost_worker, unpriced, cut, interrupted, without_sla, many_checks, black_box,
-    saturated, rated, troubled, sessions,
+    saturated, rated, troubled, sessions, over_budget,
 ]  # fmt: skip
 
 

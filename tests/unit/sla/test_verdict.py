@@ -75,6 +75,32 @@ def test_a_test_without_requests_is_not_valid(made: Ledger, reason: str) -> None
         assert (found.exit_code, found.status, found.reasons) == (3, "invalid", [reason])
 
 
+SPENT = "$0 of $0.001 is spent, and the next call may cost $0.0098"
+
+
+@pytest.mark.parametrize(
+    ("made", "more"),
+    [
+        (Ledger(), []),
+        (ledger(None), []),
+        (ledger(Failure(FailureKind.CANCELLED, "")), ["no request completed"]),
+    ],
+)
+def test_a_test_that_the_budget_stopped_says_what_the_guard_says(made: Ledger, more: list[str]) -> None:
+    """Its sentence is the reason; that nothing was sent is no reason of its own, that all was cut is."""
+    found = verdict(made, PASSING, stop_reason="budget", budget={"stopped": SPENT})
+    assert (found.exit_code, found.reasons) == (5, [f"stopped by the budget: {SPENT}", *more])
+
+
+def test_a_budget_that_let_no_call_of_a_run_go_is_the_only_reason() -> None:
+    """The run that it cut is its own doing; a lost worker is not."""
+    made = Ledger()
+    made.add_run(AgentRun("refund", 0.0, 1.0, cancelled=True), 0)
+    stopped = {"stop_reason": "budget", "budget": {"stopped": SPENT}}
+    assert verdict(made, [], **stopped).reasons == [f"stopped by the budget: {SPENT}"]
+    assert verdict(made, [], **stopped, validity="degraded").reasons == [f"stopped by the budget: {SPENT}", "degraded"]
+
+
 @pytest.mark.parametrize("facts", [{"validity": "degraded"}, {"validity": "saturated"}, {"workers_lost": ["w1"]}])
 def test_a_test_that_cannot_be_trusted_is_not_valid(facts: dict[str, Any]) -> None:
     """A lost worker, a crashed listener and a saturated generator all make it so; strain does not."""
