@@ -90,6 +90,10 @@ class Decoded:
 class StreamReader(Protocol):
     """Reads one reply's events as they arrive."""
 
+    @property
+    def so_far(self) -> Decoded:
+        """What was told until now: stamps of tokens, finish reason, end. Texts are put together by `finish` only."""
+
     def feed(self, stamp_ns: int, event: bytes, data: bytes) -> None:
         """Take one event, its data lines already joined. Never raises, whatever the bytes."""
 

@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from agentlocust import dialects
+from agentlocust.dialects import openai_chat, openai_responses
 from agentlocust.dialects.agents.base import AgentRequest, Conversation, Framing, Message, done, progress, text
 from agentlocust.dialects.agents.events import AgentEvent, EventKind
-from agentlocust.dialects.base import Decoded, Dialect
+from agentlocust.dialects.base import Decoded
 from agentlocust.dialects.draft import Draft
 from agentlocust.failures import Failure, FailureKind
+
+_DIALECTS = {dialect.name: dialect for dialect in (openai_chat.DIALECT, openai_responses.DIALECT)}
 
 
 class OpenAIAgent:
@@ -21,7 +23,7 @@ class OpenAIAgent:
 
     def __init__(self, name: str, *, path: str = "", model: str = "", system: str = "", stream: bool = True) -> None:
         self.name = name
-        self.dialect = dialects.by_name(name)
+        self.dialect = _DIALECTS[name]
         self.path = path or self.dialect.path
         self.model = model
         self.system = system
@@ -43,13 +45,10 @@ class OpenAITurn:
 
     def __init__(self, agent: OpenAIAgent, said: str, conversation: Conversation, params: Mapping[str, Any]) -> None:
         self._agent = agent
-        self._dialect: Dialect = agent.dialect
+        self._dialect = agent.dialect
         self._conversation = conversation
         self._reader = self._dialect.stream_reader(strict=False)
-        # The dialects' readers tell what a reply held once it is whole; what each event added is in
-        # the draft they all keep.
-        self._draft: Draft = self._reader._draft  # type: ignore[attr-defined]
-        self._seen = _Seen(self._draft)
+        self._seen = _Seen(self._reader.draft)
         self._sent = False
         self._decoded: Decoded | None = None
         self._by_id = agent.name == "openai-responses"
@@ -74,7 +73,7 @@ class OpenAITurn:
             return self._whole(message.stamp_ns, decoded) + self._finish(message.stamp_ns, decoded)
         self._reader.feed(message.stamp_ns, message.event, message.data)
         events = self._seen.news(message.stamp_ns)
-        if self._draft.decoded.terminal or self._draft.failure is not None:
+        if self._reader.so_far.terminal or self._reader.draft.failure is not None:
             return events + self._end(message.stamp_ns, complete=True)
         return events or [progress(message.stamp_ns)]
 

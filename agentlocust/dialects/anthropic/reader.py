@@ -44,6 +44,11 @@ class MessageReader:
         self._start: dict[str, Any] | None = None
         self._delta: dict[str, Any] = {}
 
+    @property
+    def so_far(self) -> Decoded:
+        """What was told until now; see `StreamReader`."""
+        return self._draft.decoded
+
     def feed(self, stamp_ns: int, event: bytes, data: bytes) -> None:
         """Take one event. What comes after `message_stop` is passed over."""
         if self._draft.decoded.terminal or data == b"[DONE]":  # some gateways add OpenAI's end to it

@@ -28,6 +28,11 @@ class ChatReader:
         self._usage: dict[str, Any] | None = None
         self._template = TextTemplate()
 
+    @property
+    def so_far(self) -> Decoded:
+        """What was told until now; see `StreamReader`."""
+        return self._draft.decoded
+
     def feed(self, stamp_ns: int, event: bytes, data: bytes) -> None:
         """Take one event. After `[DONE]` only a late usage is still heard."""
         draft = self._draft
@@ -69,6 +74,11 @@ class ChatReader:
             draft.token(stamp_ns, kinds & OUTPUT != 0)
         if _is_plain(chunk, choices) and choices[0].get("index", 0) == self._choice:
             self._template.learn(data, chunk, ("choices", 0, "delta", "content"))
+
+    @property
+    def draft(self) -> Draft:
+        """The pieces that came until now, for whoever passes them on one by one."""
+        return self._draft
 
     def finish(self, complete: bool) -> Decoded:
         """Say what the reply held."""

@@ -11,6 +11,11 @@ from agentlocust.usage import from_openai_embeddings
 class NoStream:
     """The reader of a stream that this dialect does not have: whatever comes is a protocol failure."""
 
+    @property
+    def so_far(self) -> Decoded:
+        """Nothing, ever."""
+        return Decoded()
+
     def feed(self, stamp_ns: int, event: bytes, data: bytes) -> None:
         """Pass over one event."""
 

@@ -36,6 +36,11 @@ class ResponseReader:
         self._items: list[dict[str, Any]] = []  # output items as they were when done
         self._usage: dict[str, Any] | None = None
 
+    @property
+    def so_far(self) -> Decoded:
+        """What was told until now; see `StreamReader`."""
+        return self._draft.decoded
+
     def feed(self, stamp_ns: int, event: bytes, data: bytes) -> None:
         """Take one event. What comes after the last one is passed over."""
         draft = self._draft
@@ -57,6 +62,11 @@ class ResponseReader:
             self._end(stamp_ns, dict_of(chunk.get("response")), failed=kind == "response.failed", data=data)
         elif kind == "error" or chunk.get("error"):
             draft.fail(FailureKind.STREAM_ERROR, error_message(data))
+
+    @property
+    def draft(self) -> Draft:
+        """The pieces that came until now, for whoever passes them on one by one."""
+        return self._draft
 
     def finish(self, complete: bool) -> Decoded:
         """Say what the response held."""
