@@ -7,20 +7,20 @@ import shutil
 
 import pytest
 
-pytest.importorskip("playwright", reason="playwright is not installed: pip install 'agentlocust[test]'")
-from playwright.sync_api import sync_playwright
-
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+# Read now: tests see nothing of the shell's settings.
+LACK = pytest.fail if os.environ.get("AGENTLOCUST_NEEDS_BROWSER") else pytest.skip
 
 
 @pytest.fixture
 def page():
-    """A page of a headless Chromium; with `AGENTLOCUST_NEEDS_BROWSER` a machine without one fails."""
+    """A page of a headless Chromium; with `AGENTLOCUST_NEEDS_BROWSER` a machine that cannot give one fails."""
+    try:
+        from playwright.sync_api import sync_playwright
+    except ModuleNotFoundError:
+        LACK("playwright is not installed: pip install 'agentlocust[test]'")
     if CHROMIUM is None:
-        message = "no Chromium on this machine"
-        if os.environ.get("AGENTLOCUST_NEEDS_BROWSER"):
-            pytest.fail(message)
-        pytest.skip(message)
+        LACK("no Chromium on this machine")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         try:
