@@ -55,7 +55,7 @@ class DrivenShape(LoadTestShape):
     use_common_options = True
 
     def __init__(self, conductor: Conductor) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()  # type: ignore[no-untyped-call]  # Locust leaves it untyped
         self._conductor = conductor
 
     def tick(self) -> None:

@@ -72,7 +72,7 @@ def hold_messages() -> None:
             _made.wait(MAKING_S)
         handle(runner, msg)
 
-    runners.WorkerRunner.handle_message = handle_when_made  # type: ignore[assignment,method-assign]
+    runners.WorkerRunner.handle_message = handle_when_made  # type: ignore[assignment,method-assign]  # no event for it
 
 
 class Worker:

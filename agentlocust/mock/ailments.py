@@ -67,7 +67,7 @@ class Ailments:
     def _freeze(self, until: float) -> None:
         """Hold the loop: sockets fill up, clients wait, timers come due."""
         while (left := until - time.monotonic()) > 0 and not self._is_ending():
-            time.sleep(min(left, _FROZEN_TICK_S))
+            time.sleep(min(left, _FROZEN_TICK_S))  # blocks the loop: that is the ailment
 
     def _leak(self, first: float) -> None:
         """Leak what is due by now."""

@@ -37,9 +37,10 @@ class Machine:
         }
         for name, total in moved.items():
             before = self._moved.get(name)
-            known = total is not None and before is not None and seconds > 0
-            # A disk or network card that went away takes its count with it.
-            figures[name] = round(max(total - before, 0) / seconds) if known else None  # type: ignore[operator]
+            if total is None or before is None or seconds <= 0:
+                figures[name] = None
+            else:  # a disk or network card that went away takes its count with it
+                figures[name] = round(max(total - before, 0) / seconds)
         self._at, self._cpu, self._moved = now, cpu, moved
         return figures
 

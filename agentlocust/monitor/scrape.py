@@ -182,7 +182,7 @@ class Scraper:
         while True:
             self.read()
             following = max(following + self._interval, time.monotonic())
-            time.sleep(max(following - time.monotonic(), 0))
+            time.sleep(max(following - time.monotonic(), 0))  # a thread of its own: it delays nobody
 
 
 def fetch(scrape: Scrape) -> str:

@@ -157,9 +157,8 @@ class _Sums:
             ("disk_write", now.written, before.written),
         )
         for name, after, was in grown:
-            total = self._grown[name]
-            known = total is not None and after is not None and was is not None
-            self._grown[name] = total + max(after - was, 0) if known else None  # type: ignore[operator]
+            sum_ = self._grown[name]
+            self._grown[name] = None if sum_ is None or after is None or was is None else sum_ + max(after - was, 0)
         for name, held in (("memory", now.memory), ("threads", now.threads), ("fds", now.fds)):
             sum_ = self._held[name]
             self._held[name] = None if sum_ is None or held is None else sum_ + held

@@ -185,10 +185,10 @@ def install() -> None:
     """
     if getattr(TaskSet, "gated", False):
         return
-    TaskSet.gated = True  # type: ignore[attr-defined]
+    TaskSet.gated = True  # type: ignore[attr-defined]  # our own mark
     for kind in (TaskSet, DefaultTaskSet):
-        kind.execute_task = _gated(kind.execute_task)  # type: ignore[method-assign]
-    TaskSet.wait = _unwaited(TaskSet.wait)  # type: ignore[method-assign]
+        kind.execute_task = _gated(kind.execute_task)  # type: ignore[method-assign]  # Locust has no event for it
+    TaskSet.wait = _unwaited(TaskSet.wait)  # type: ignore[method-assign]  # nor for this
 
 
 def _gated(execute_task: Any) -> Any:

@@ -239,4 +239,4 @@ def _end() -> None:
 
 os.register_at_fork(after_in_child=_forget)
 # Before Python joins the threads of executors: those that are greenlets of the loop's hub would never hear of it.
-threading._register_atexit(_end)  # type: ignore[attr-defined]
+threading._register_atexit(_end)  # type: ignore[attr-defined]  # there is no public one

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from typing import Any
 
 import gevent
-import greenlet  # type: ignore[import-untyped]
+import greenlet  # type: ignore[import-untyped]  # has no types
 from gevent import monkey
 from gevent.hub import Waiter
 
@@ -38,7 +38,7 @@ def share_hub() -> None:
     """Have the loops that this thread makes from now on wait in its hub."""
     _sharing.add(thread_id())
     greenlet.settrace(_keep_apart)
-    BaseSelectorEventLoop.__init__ = _make_sharing  # type: ignore[method-assign]
+    BaseSelectorEventLoop.__init__ = _make_sharing  # type: ignore[method-assign]  # whoever makes the loop
 
 
 def keep_hub() -> None:
@@ -46,7 +46,7 @@ def keep_hub() -> None:
     _sharing.discard(thread_id())
     greenlet.settrace(None)
     if not _sharing:
-        BaseSelectorEventLoop.__init__ = _make  # type: ignore[method-assign]
+        BaseSelectorEventLoop.__init__ = _make  # type: ignore[method-assign]  # as it was
 
 
 def _keep_apart(event: str, switch: tuple[greenlet.greenlet, greenlet.greenlet]) -> None:
