@@ -70,23 +70,27 @@ class Document:
 def load_yaml(path: str | Path) -> Document:
     """Read a YAML or JSON file. Raises ConfigError with file and line for whatever is wrong with it."""
     path = Path(path)
+    return parse_yaml(read_text(path, MAX_BYTES), str(path))
+
+
+def read_text(path: Path, most: int) -> str:
+    """The text of a file that a user names, of at most so many bytes. Raises ConfigError with its name."""
     try:
         if not path.is_file():
             raise ConfigError(f"no such file: {path}" if not path.exists() else f"not a file: {path}")
         with path.open("rb") as file:
-            raw = file.read(MAX_BYTES + 1)
+            raw = file.read(most + 1)
     except OSError as error:
         raise ConfigError(f"cannot read it: {error.strerror or error}", where=str(path)) from error
     except ValueError as error:  # a NUL in the name
         raise ConfigError(f"not a file name: {str(path)!r}") from error
-    if len(raw) > MAX_BYTES:
-        raise ConfigError("larger than 1 MB", where=str(path))
+    if len(raw) > most:
+        raise ConfigError(f"larger than {most // 10**6} MB", where=str(path))
     try:
-        text = raw.decode("utf-8-sig")
+        return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         raise ConfigError("not UTF-8", where=f"{path}:{line}", hint="save the file as UTF-8") from error
-    return parse_yaml(text, str(path))
 
 
 def parse_yaml(text: str, source: str = "<text>") -> Document:

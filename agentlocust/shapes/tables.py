@@ -11,7 +11,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 from agentlocust import units
-from agentlocust.config import Document, Duration, Rate, did_you_mean, load_yaml, validate
+from agentlocust.config import Document, Duration, Rate, did_you_mean, load_yaml, read_text, validate
 from agentlocust.errors import ConfigError
 from agentlocust.shapes.keys import MAX_SECONDS, MAX_STAGES, Asked, Key, refused
 from agentlocust.shapes.levels import MAX_LEVEL, level_name, shown
@@ -126,7 +126,7 @@ def _load_of(entries: list[_Entry], document: Document) -> Load:
 
 
 def _rows(path: Path) -> tuple[Load, list[tuple[float, float]]]:
-    reader = csv.reader(io.StringIO(_text(path), newline=""))
+    reader = csv.reader(io.StringIO(read_text(path, MAX_BYTES), newline=""))
     rows: list[tuple[float, float]] = []
     try:
         header = [name.strip().lower() for name in next(reader, [])]
@@ -172,24 +172,6 @@ def _number(text: str, where: str, most: float) -> float:
     if not 0 <= number <= most:
         raise ConfigError(f"{text.strip()} is out of range", where=where, hint=f"from 0 to {most:,.0f}")
     return number
-
-
-def _text(path: Path) -> str:
-    try:
-        if not path.is_file():
-            raise ConfigError(f"no such file: {path}" if not path.exists() else f"not a file: {path}")
-        with path.open("rb") as file:
-            raw = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise ConfigError(f"cannot read it: {error.strerror or error}", where=str(path)) from error
-    except ValueError as error:  # a NUL in the name
-        raise ConfigError(f"not a file name: {str(path)!r}") from error
-    if len(raw) > MAX_BYTES:
-        raise ConfigError("larger than 4 MB", where=str(path))
-    try:
-        return raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ConfigError("not UTF-8", where=str(path), hint="save the file as UTF-8") from error
 
 
 def tell(shape: Shape) -> str:

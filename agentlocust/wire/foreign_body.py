@@ -22,15 +22,27 @@ Send = Callable[[Any, Any], Any]
 SendAsync = Callable[[Any, Any], Awaitable[Any]]
 
 
+class _Passing:
+    """A reply's body, seen as it passes on to its client."""
+
+    def __init__(self, stream: Any, call: MeteredCall, seen: Seen) -> None:
+        self._stream = stream
+        self._call = call
+        self._seen = seen
+
+    @classmethod
+    def of(cls, response: Any, call: MeteredCall, seen: Seen) -> Any:
+        """Take note of a reply's head, and give the reply with such a body in place of its own."""
+        seen.headers_came(response.status_code, response.headers)
+        call.active = False
+        response.stream = cls(response.stream, call, seen)
+        return response
+
+
 def metered_send(httpx: Any, send: Send) -> Send:
     """`HTTPTransport.handle_request` of either package, metered within a run."""
 
-    class Body(httpx.SyncByteStream):  # type: ignore[misc]  # of the package in hand
-        def __init__(self, stream: Any, call: MeteredCall, seen: Seen) -> None:
-            self._stream = stream
-            self._call = call
-            self._seen = seen
-
+    class Body(_Passing, httpx.SyncByteStream):  # type: ignore[misc]  # of the package in hand
         def __iter__(self) -> Iterator[bytes]:
             call, seen = self._call, self._seen
             try:
@@ -70,10 +82,7 @@ def metered_send(httpx: Any, send: Send) -> Send:
         except BaseException as error:
             call.raised(seen, error)
             raise
-        seen.headers_came(response.status_code, response.headers)
-        call.active = False
-        response.stream = Body(response.stream, call, seen)
-        return response
+        return Body.of(response, call, seen)
 
     return handle_request
 
@@ -81,12 +90,7 @@ def metered_send(httpx: Any, send: Send) -> Send:
 def metered_send_async(httpx: Any, send: SendAsync) -> SendAsync:
     """`AsyncHTTPTransport.handle_async_request` of either package, metered within a run."""
 
-    class Body(httpx.AsyncByteStream):  # type: ignore[misc]  # of the package in hand
-        def __init__(self, stream: Any, call: MeteredCall, seen: Seen) -> None:
-            self._stream = stream
-            self._call = call
-            self._seen = seen
-
+    class Body(_Passing, httpx.AsyncByteStream):  # type: ignore[misc]  # of the package in hand
         async def __aiter__(self) -> AsyncIterator[bytes]:
             call, seen = self._call, self._seen
             stream = self._stream.__aiter__()
@@ -131,10 +135,7 @@ def metered_send_async(httpx: Any, send: SendAsync) -> SendAsync:
         except BaseException as error:
             call.raised(seen, error)
             raise
-        seen.headers_came(response.status_code, response.headers)
-        call.active = False
-        response.stream = Body(response.stream, call, seen)
-        return response
+        return Body.of(response, call, seen)
 
     return handle_async_request
 

@@ -29,7 +29,7 @@ from agentlocust.dialects.agents.told_usage import read_usage
 from agentlocust.dialects.base import decode_json, dict_of, dicts_of, json_text, merge_params, text_of
 from agentlocust.dialects.failed import read_failure
 from agentlocust.errors import ConfigError
-from agentlocust.failures import Failure, FailureKind
+from agentlocust.failures import FailureKind
 from agentlocust.units import parse_duration
 
 MODES = ("stream", "send", "poll")
@@ -81,9 +81,7 @@ class A2AAgent:
         """Begin a turn; `params` go into the message's sender's params (`metadata`, `configuration`, ...)."""
         return A2ATurn(self, text, conversation, params)
 
-    def read_failure(self, status: int, body: bytes) -> Failure:
-        """Read an HTTP error reply."""
-        return read_failure(status, body)
+    read_failure = staticmethod(read_failure)
 
 
 class A2ATurn:
@@ -119,7 +117,7 @@ class A2ATurn:
         try:
             reply = dict_of(decode_json(message.data))
         except ValueError as problem:
-            return [malformed(stamp, problem)] if message.data.strip() else []
+            return malformed(message, problem)
         if (failure := json_rpc.error_of(reply)) is not None:
             self._ended = True
             return [AgentEvent(EventKind.FAILED, stamp, failure.message, failure=failure)]

@@ -25,7 +25,7 @@ from agentlocust.dialects.agents.events import AgentEvent, EventKind
 from agentlocust.dialects.agents.told_usage import add_usage, read_usage
 from agentlocust.dialects.base import decode_json, dict_of, dicts_of, json_text, merge_params, text_of
 from agentlocust.dialects.failed import read_failure
-from agentlocust.failures import Failure, FailureKind
+from agentlocust.failures import FailureKind
 from agentlocust.usage import Usage
 
 _TEXT = ("TEXT_MESSAGE_CONTENT", "TEXT_MESSAGE_CHUNK")
@@ -45,9 +45,7 @@ class AgUiAgent:
         """Begin a turn; `params` are fields of RunAgentInput (`tools`, `state`, `forwardedProps`, ...)."""
         return AgUiTurn(self.path, text, conversation, params)
 
-    def read_failure(self, status: int, body: bytes) -> Failure:
-        """Read an HTTP error reply."""
-        return read_failure(status, body)
+    read_failure = staticmethod(read_failure)
 
 
 class AgUiTurn:
@@ -87,7 +85,7 @@ class AgUiTurn:
         try:
             told = dict_of(decode_json(message.data))
         except ValueError as problem:
-            return [malformed(stamp, problem)] if message.data.strip() else []
+            return malformed(message, problem)
         kind = text_of(told.get("type"))
         if kind in _TEXT:
             piece = text_of(told.get("delta"))

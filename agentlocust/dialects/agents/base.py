@@ -119,6 +119,8 @@ def truncated(stamp_ns: int, *, complete: bool) -> AgentEvent:
     return failed(stamp_ns, FailureKind.TRUNCATED_STREAM, f"the reply {how} before the agent's answer did")
 
 
-def malformed(stamp_ns: int, why: object) -> AgentEvent:
-    """A message of the stream that cannot be read."""
-    return failed(stamp_ns, FailureKind.MALFORMED_STREAM, f"a message is not JSON, {why}")
+def malformed(message: Message, why: object) -> list[AgentEvent]:
+    """A message that is not JSON fails the answer; a blank one is no message."""
+    if not message.data.strip():
+        return []
+    return [failed(message.stamp_ns, FailureKind.MALFORMED_STREAM, f"a message is not JSON, {why}")]

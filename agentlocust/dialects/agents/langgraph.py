@@ -26,7 +26,7 @@ from agentlocust.dialects.agents.events import AgentEvent, EventKind
 from agentlocust.dialects.agents.told_usage import add_usage, read_usage
 from agentlocust.dialects.base import decode_json, dict_of, dicts_of, json_text, merge_params, text_of
 from agentlocust.dialects.failed import error_message, read_failure
-from agentlocust.failures import Failure, FailureKind
+from agentlocust.failures import FailureKind
 from agentlocust.usage import Usage
 
 _AI = ("ai", "AIMessage", "AIMessageChunk")
@@ -46,9 +46,7 @@ class LangGraphAgent:
         """Begin a turn; `params` are fields of the run's request (`config`, `context`, `stream_mode`, ...)."""
         return LangGraphTurn(self, text, conversation, params)
 
-    def read_failure(self, status: int, body: bytes) -> Failure:
-        """Read an HTTP error reply."""
-        return read_failure(status, body)
+    read_failure = staticmethod(read_failure)
 
 
 class LangGraphTurn:
@@ -94,7 +92,7 @@ class LangGraphTurn:
         try:
             told = decode_json(message.data)
         except ValueError as problem:
-            return [malformed(stamp, problem)] if message.data.strip() else []
+            return malformed(message, problem)
         if self._making_thread:
             return self._thread(stamp, dict_of(told))
         if kind in ("messages", "messages/partial", "messages/complete"):

@@ -43,7 +43,7 @@ from agentlocust.dialects.agents.told_usage import add_usage
 from agentlocust.dialects.base import decode_json, json_text, merge_params, text_of
 from agentlocust.dialects.failed import read_failure
 from agentlocust.errors import ConfigError
-from agentlocust.failures import Failure, FailureKind
+from agentlocust.failures import FailureKind
 from agentlocust.usage import Usage
 
 Reading = Callable[[Any], Any]
@@ -82,9 +82,7 @@ class MappedAgent:
         """Begin a turn."""
         return MappedTurn(self, text, conversation, params)
 
-    def read_failure(self, status: int, body: bytes) -> Failure:
-        """Read an HTTP error reply."""
-        return read_failure(status, body)
+    read_failure = staticmethod(read_failure)
 
 
 class MappedTurn:
@@ -118,7 +116,7 @@ class MappedTurn:
         except ValueError as problem:
             if data == b"[DONE]":
                 return self._done(stamp)
-            return [malformed(stamp, problem)] if data else []
+            return malformed(message, problem)
         if message.event and isinstance(value, dict):
             value = {"$event": message.event.decode("utf-8", "replace"), **value}
         if self._agent.reading is not None:
