@@ -38,14 +38,19 @@ class FailureKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """One failure: its kind, the HTTP status (0 if none arrived) and a short, scrubbed sample."""
+    """One failure: its kind, the HTTP status (0 if none arrived) and a short, scrubbed sample.
+
+    `injected` when a fault of the test's own plan is its cause, and not the target.
+    """
 
     kind: FailureKind
     message: str
     status: int = 0
+    injected: bool = False
 
     def __str__(self) -> str:
-        return f"{self.kind}: {self.message}" if self.message else str(self.kind)
+        told = f"{self.kind}: {self.message}" if self.message else str(self.kind)
+        return f"injected {told}" if self.injected else told
 
 
 _BY_STATUS = {

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from agentlocust.backoff import Try
 from agentlocust.failures import Failure, FailureKind
 from agentlocust.steps import Step
 from agentlocust.usage import Usage
@@ -37,7 +38,8 @@ class Call:
 
     `started` is monotonic. `ttft`, `ttfo` and `latency` count from it; `latency` of a failed or
     cancelled call is how long it took to fail. `gaps_ns` are the times between token events.
-    `cost_picousd` is None when the model has no price. `good` is None without a goodput SLO.
+    `cost_picousd` is None when the model has no price. `good` is None without a goodput SLO. `faults` are
+    those that were injected into its attempts, in order.
     """
 
     name: str
@@ -60,6 +62,8 @@ class Call:
     good: bool | None = None
     connection: ConnectionTimes | None = None
     tpot_as: float | None = None  # by another tool's definition, if the test asked for one
+    faults: tuple[str, ...] = ()
+    tries: tuple[Try, ...] = ()  # of a call that failed or was tried again
 
     @property
     def cancelled(self) -> bool:
@@ -83,7 +87,10 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """One tool executed by an agent. `error` is "" when it worked."""
+    """One tool executed by an agent. `error` is "" when it worked; `again`: its run had executed the same before.
+
+    `faults` of the test's plan struck it; `injected`: one of them is why it failed.
+    """
 
     name: str
     started: float
@@ -92,6 +99,9 @@ class ToolCall:
     cancelled: bool = False
     phase: str = MAIN_PHASE
     labels: Labels = ()
+    again: bool = False
+    faults: tuple[str, ...] = ()
+    injected: bool = False
 
 
 class EndReason(StrEnum):
@@ -140,8 +150,9 @@ class AgentRun:
     is the kind of what went wrong with a request to a service. `abandoned`: the user left, which is neither
     success nor failure. `black_box`: the calls inside are not known. `inside`: it is part of another run, which
     holds its figures too. `reported`: `usage` and cost were told by the agent itself, so they are in no call's
-    record. `steps` is what it was made of, `steps_left_out` how many more. `id` is a number below 2**63 that no
-    other run of the test has.
+    record. `proxied`: the proxy tells of them once the test is over. `steps` is what it was made of,
+    `steps_left_out` how many more. `faults` of the test's plan struck it or what it called; `injected`: one of them
+    is why it failed. `id` is a number below 2**63 that no other run of the test has.
     """
 
     name: str
@@ -168,6 +179,7 @@ class AgentRun:
     black_box: bool = False
     inside: bool = False
     reported: bool = False
+    proxied: bool = False
     model: str = ""
     scores: tuple[float, ...] = ()
     hand_offs: tuple[str, ...] = ()  # to which agents, in order
@@ -178,6 +190,8 @@ class AgentRun:
     id: int = 0
     phase: str = MAIN_PHASE
     labels: Labels = ()
+    faults: tuple[str, ...] = ()
+    injected: bool = False
 
     @property
     def steps_taken(self) -> int:

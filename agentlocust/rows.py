@@ -88,6 +88,7 @@ def count_within(row: Row, run: AgentRun, name: str, n: int = 1) -> None:
 def count_run(row: Row, run: AgentRun) -> None:
     """How a run ended; the price of one inside another too, as the other's holds it."""
     count_within(row, run, f"end:{run.end_reason.value}")
+    count_within(row, run, "injected", bool(run.faults))
     if run.cancelled:
         count_within(row, run, "cancelled")
     elif run.abandoned:
@@ -96,6 +97,7 @@ def count_run(row: Row, run: AgentRun) -> None:
     else:
         count_within(row, run, "calls")
         count_within(row, run, "failed", bool(run.error))
+        count_within(row, run, "injected_failed", bool(run.error) and run.injected)
         if run.inside:
             row.count("inside:cost_picousd", run.cost_picousd or 0)
 
@@ -117,7 +119,8 @@ def add_figures(row: Row, run: AgentRun) -> None:
         ):
             if seconds is not None:
                 row.sketch(name).add(round(seconds * _NS))
-    row.sketch("run_tokens").add(run.usage.total)
+    if not run.proxied:
+        row.sketch("run_tokens").add(run.usage.total)
     row.sketch("run_tool_calls").add(run.tool_calls)
     if not run.black_box:
         row.sketch("run_calls").add(run.calls)
@@ -128,8 +131,8 @@ def add_figures(row: Row, run: AgentRun) -> None:
     if run.context_growth is not None:
         row.sketch("context_growth").add(round(run.context_growth))
     if run.cost_picousd is None:
-        row.count("unpriced")
-    else:
+        row.count("unpriced", not run.proxied)
+    elif not run.proxied:
         row.sketch("run_cost").add(run.cost_picousd)
     for score in run.scores:
         row.sketch("run_score").add(round(score * SCALE[Unit.NUMBER]))

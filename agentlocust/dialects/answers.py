@@ -30,7 +30,7 @@ class Answer:
     """One reply, in the pieces it is streamed in: reasoning, then text, then tool calls.
 
     `id` is letters and digits, each writer adds its API's prefix; `created` is in epoch seconds.
-    `finish` is `stop`, `length` or `tools`. `usage` is None when the server does not tell it.
+    `finish` is `stop`, `length`, `tools` or `filter`. `usage` is None when the server does not tell it.
     """
 
     id: str

@@ -16,11 +16,20 @@ def main() -> int:
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--spec", default="")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--faults", default="")
     parser.add_argument("--instance", default="mock")
     parser.add_argument("--with-parent", action="store_true")
     given = parser.parse_args()
     try:
-        serve(given.host, given.port, given.spec, given.seed, given.instance, with_parent=given.with_parent)
+        serve(
+            given.host,
+            given.port,
+            given.spec,
+            given.seed,
+            given.instance,
+            faults=given.faults,
+            with_parent=given.with_parent,
+        )
     except ConfigError as error:
         print(f"agentlocust mock: {error}", file=sys.stderr)
         return 2

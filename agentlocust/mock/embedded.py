@@ -39,7 +39,7 @@ class EmbeddedMock:
         self._hold: int | None = hold
 
     @classmethod
-    def start(cls, spec: str = "", seed: int = 0) -> EmbeddedMock:
+    def start(cls, spec: str = "", seed: int = 0, faults: str = "") -> EmbeddedMock:
         """Start a mock on a free port of the loopback and wait until it listens.
 
         Raises AgentLocustError, with what it wrote to stderr, when it ends or is silent for 20 s.
@@ -47,7 +47,7 @@ class EmbeddedMock:
         instance = secrets.token_hex(8)
         # -P: the folder a test is started in must not hide modules of the standard library.
         command = [sys.executable, "-P", "-m", "agentlocust.mock", "--with-parent", "--instance", instance]
-        command += ["--seed", str(seed), f"--spec={spec}"]
+        command += ["--seed", str(seed), f"--spec={spec}", f"--faults={faults}"]
         # Pipes of our own: Python makes them close-on-exec, so that no other child can hold them open.
         its_stdin, hold = os.pipe()
         lines, its_stdout = os.pipe()
@@ -61,13 +61,13 @@ class EmbeddedMock:
                     env=_environment(),
                     start_new_session=True,
                 )
-                os.close(its_stdout)
+                _close(its_stdout)
                 mock = cls(process, _wait_for_line(lines), instance, hold)
             except BaseException:
-                os.close(hold)  # the child, if there is one, ends at that
+                _close(hold)  # the child, if there is one, ends at that
                 raise
             finally:
-                os.close(its_stdin)
+                _close(its_stdin)
                 os.close(lines)
             if not mock.url:
                 mock.stop()
@@ -80,7 +80,7 @@ class EmbeddedMock:
         """End the mock and wait for its end; more calls do nothing."""
         if self._hold is None:
             return
-        os.close(self._hold)
+        _close(self._hold)
         self._hold = None
         for end in (None, self._process.terminate, self._process.kill):
             if end is not None:
@@ -89,6 +89,12 @@ class EmbeddedMock:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(_STOP_TIMEOUT)
                 return
+
+
+def _close(fd: int) -> None:
+    """Close an end of a pipe now: gevent's `os.close` waits for the hub to wake, and the mock's end with it."""
+    with open(fd, "wb", buffering=0):
+        pass
 
 
 def _wait_for_line(lines: int) -> str:

@@ -11,6 +11,8 @@ import signal
 import socket
 import sys
 from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import uvicorn
 import uvloop
@@ -20,8 +22,13 @@ from agentlocust.mock.app import MockApp
 from agentlocust.mock.behaviour import parse_spec
 from agentlocust.mock.exchange import Connection
 
+if TYPE_CHECKING:
+    from agentlocust.mock.faults import FaultyApp
+    from agentlocust.mock.replay import ReplayApp
+
 BACKLOG = 4096
 KEEP_ALIVE = 75  # seconds: longer than any client keeps an idle connection, so the mock is never first to close
+MIN_SPEED, MAX_SPEED = 0.01, 10_000.0
 
 
 class _Server(uvicorn.Server):
@@ -47,17 +54,47 @@ class _Server(uvicorn.Server):
         self.should_exit = True
 
 
-def serve(host: str, port: int, spec: str, seed: int, instance: str, *, with_parent: bool = False) -> None:
+def serve(
+    host: str, port: int, spec: str, seed: int, instance: str, *, faults: str = "", with_parent: bool = False
+) -> None:
     """Serve until SIGINT or SIGTERM; with `with_parent` also until stdin closes or the parent dies.
 
-    Prints one line with the address when it listens. Raises ConfigError for a bad spec or address.
+    `faults` is a plan of what goes wrong on purpose. Prints one line with the address when it listens.
+    Raises ConfigError for a bad spec, plan or address.
     """
 
     def is_ending() -> bool:
         return server.should_exit or (with_parent and _has_ended(0))
 
-    app = MockApp(parse_spec(spec), seed, instance, is_ending)
+    mock = MockApp(parse_spec(spec), seed, instance, is_ending)
+    app = _faulty(mock, faults, seed) if faults else mock
     listener = _listen(host, port)
+    server = _server_of(app)
+    _serve(server, listener, with_parent)
+
+
+def serve_cassette(host: str, port: int, path: Path, speed: float, instance: str) -> None:
+    """Serve recorded replies until SIGINT or SIGTERM. Raises ConfigError for a bad file, speed or address."""
+    if not MIN_SPEED <= speed <= MAX_SPEED:
+        raise ConfigError(f"a speed of {speed:g}", where="--speed", hint=f"from {MIN_SPEED:g} to {MAX_SPEED:g}")
+    from agentlocust.cassette import load
+    from agentlocust.mock.replay import ReplayApp
+
+    app = ReplayApp(load(path), speed, instance)
+    _serve(_server_of(app), _listen(host, port), with_parent=False)
+
+
+def _faulty(mock: MockApp, faults: str, seed: int) -> FaultyApp | MockApp:
+    # A mock without faults starts faster without pydantic, which reads a plan.
+    from agentlocust.faults.injector import PlanInjector
+    from agentlocust.faults.plan import FaultPlan
+    from agentlocust.mock.faults import FaultyApp
+
+    plan = FaultPlan.parse(faults)
+    return FaultyApp(mock, PlanInjector(plan, seed)) if plan else mock
+
+
+def _server_of(app: MockApp | FaultyApp | ReplayApp) -> _Server:
     logging.getLogger("uvicorn").setLevel(logging.CRITICAL + 1)  # a cut stream is no news here
     config = uvicorn.Config(
         app,
@@ -72,7 +109,10 @@ def serve(host: str, port: int, spec: str, seed: int, instance: str, *, with_par
         timeout_keep_alive=KEEP_ALIVE,
         timeout_graceful_shutdown=0,
     )
-    server = _Server(config)
+    return _Server(config)
+
+
+def _serve(server: _Server, listener: socket.socket, with_parent: bool) -> None:
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_run(server, listener, with_parent))
 

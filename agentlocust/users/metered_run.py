@@ -38,6 +38,8 @@ class MeteredRun(Run):
     def __init__(self, user: PythonAgentUser, name: str, labels: Labels) -> None:
         super().__init__(user, name, None, labels)
         self.scope = Scope(RunOwner(self, user), post(), strict=user.strict_stream)
+        self.scope.faults = user.turns.call
+        self.scope.marks = user.meter.marks
         self.greenlet: Any = None
 
     def tool(self, name: str, *, id: str = "") -> Tool:

@@ -82,5 +82,7 @@ def transport_for(user: AgentUser) -> httpx2.Client:
         issue=user._issue,
         not_issued=user._not_issued,
         reserve=lambda body, asked: user.reserve(body, str(asked.get("model", "")), *output_limit(asked)),
+        faults=user.turns.call,
+        marks=user.meter.marks,
     )
     return httpx2.Client(transport=transport, timeout=None, follow_redirects=False, trust_env=False)

@@ -75,6 +75,9 @@ class Exchange:
     point and frees the socket at once.
     """
 
+    struck: tuple[str, ...] = ()  # faults: see `wire.injected`
+    made = False
+
     def __init__(self, pool: Pool, request: HttpRequest, timeouts: Timeouts) -> None:
         self.request = request
         self.response = Response(request.method)

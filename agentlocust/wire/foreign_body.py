@@ -12,6 +12,7 @@ import gevent
 from agentlocust import dialects
 from agentlocust.budget import Refused
 from agentlocust.dialects.base import Dialect
+from agentlocust.wire.foreign_faults import sender, sender_async
 from agentlocust.wire.metering import Leave, Scope, current_scope
 from agentlocust.wire.metering_call import MeteredCall, call_for
 from agentlocust.wire.metering_reply import Seen
@@ -41,6 +42,7 @@ class _Passing:
 
 def metered_send(httpx: Any, send: Send) -> Send:
     """`HTTPTransport.handle_request` of either package, metered within a run."""
+    carry = sender(httpx, send)
 
     class Body(_Passing, httpx.SyncByteStream):  # type: ignore[misc]  # of the package in hand
         def __iter__(self) -> Iterator[bytes]:
@@ -75,10 +77,12 @@ def metered_send(httpx: Any, send: Send) -> Send:
         except BaseException:
             call.not_sent()
             raise
-        request.headers["accept-encoding"] = "identity"  # what the client unpacks we would have to unpack again
+        call.mark(request)
+        if first:
+            call.strike(request.url.path)
         seen = call.sending(leave, numbered=number is not None)
         try:
-            response = send(self, request)
+            response = carry(self, request, seen, call.faults)
         except BaseException as error:
             call.raised(seen, error)
             raise
@@ -89,6 +93,7 @@ def metered_send(httpx: Any, send: Send) -> Send:
 
 def metered_send_async(httpx: Any, send: SendAsync) -> SendAsync:
     """`AsyncHTTPTransport.handle_async_request` of either package, metered within a run."""
+    carry = sender_async(httpx, send)
 
     class Body(_Passing, httpx.AsyncByteStream):  # type: ignore[misc]  # of the package in hand
         async def __aiter__(self) -> AsyncIterator[bytes]:
@@ -128,10 +133,12 @@ def metered_send_async(httpx: Any, send: SendAsync) -> SendAsync:
         except BaseException:
             call.not_sent()
             raise
-        request.headers["accept-encoding"] = "identity"
+        call.mark(request)
+        if first:
+            call.strike(request.url.path)
         seen = call.sending(leave, numbered=number is not None)
         try:
-            response = await send(self, request)
+            response = await carry(self, request, seen, call.faults)
         except BaseException as error:
             call.raised(seen, error)
             raise

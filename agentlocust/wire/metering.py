@@ -13,10 +13,12 @@ import gevent
 from gevent.lock import RLock
 
 from agentlocust.budget import Reserved
-from agentlocust.dialects.base import Decoded
+from agentlocust.dialects.base import Decoded, Dialect
 from agentlocust.failures import Failure, FailureKind
 from agentlocust.wire.bridge_post import Post
+from agentlocust.wire.injected import CallFaults
 from agentlocust.wire.metering_tools import Answer, Asked, OpenTools, answers_in
+from agentlocust.wire.target import Origin
 
 if TYPE_CHECKING:
     from agentlocust.wire.metering_call import MeteredCall
@@ -75,6 +77,8 @@ class Scope:
         self.strict = strict
         self.closed = False
         self.tools = OpenTools()
+        self.faults: Callable[[Dialect, str, bool, str], CallFaults | None] = _none  # of a call that begins
+        self.marks: Callable[[Origin], list[tuple[str, str]]] = lambda origin: []  # headers of ours
         self._calls: dict[MeteredCall, bool] = {}  # taking one out is atomic: each is recorded once
         self._due: deque[Callable[[], None]] = deque()
         self._recording = RLock()
@@ -149,6 +153,10 @@ class Scope:
                     self.owner.tool_seen(asked, answer, call.started_ns)
         decoded = self.owner.call_ended(call, cut)
         self.tools.ask(decoded.tool_calls, call.ended_ns)
+
+
+def _none(dialect: Dialect, model: str, streamed: bool, path: str) -> None:
+    """Nothing goes wrong on purpose."""
 
 
 _scope: ContextVar[Scope | None] = ContextVar("agentlocust_scope", default=None)

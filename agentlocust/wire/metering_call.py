@@ -25,9 +25,11 @@ from agentlocust.dialects.base import Dialect
 from agentlocust.failures import Failure, FailureKind
 from agentlocust.wire.bridge import cut_of_flight
 from agentlocust.wire.bridge_post import Post
+from agentlocust.wire.injected import CallFaults
 from agentlocust.wire.metering import Leave, Scope
 from agentlocust.wire.metering_reply import Seen
 from agentlocust.wire.tap import Outcome, Tap, cut_by
+from agentlocust.wire.target import Origin
 
 _RETRIED = frozenset({408, 409, 429})  # and 5xx
 _CLOSED = Failure(FailureKind.CANCELLED, "the agent closed the stream")
@@ -49,6 +51,7 @@ class MeteredCall:
         self.asked: Mapping[str, Any] = _decoded(body)
         self.model = str(self.asked.get("model", ""))
         self.reserved: Reserved | None = None
+        self.faults: CallFaults | None = None
         self.started_ns = self.ended_ns = 0
         self.active = self.held = False
         self.tap = _Tap(self, dialect, streamed=bool(self.asked.get("stream")), strict=scope.strict, started_ns=1)
@@ -72,6 +75,18 @@ class MeteredCall:
         self._stop = _stopper(self.scope.post)
         self.tap.watch(seen)
         return seen
+
+    def mark(self, request: Any) -> None:
+        """Its request is about to be sent."""
+        request.headers["accept-encoding"] = "identity"  # what the client unpacks we would have to unpack again
+        url = request.url
+        origin = Origin(url.scheme, url.host, url.port or (443 if url.scheme == "https" else 80))
+        request.headers.update(self.scope.marks(origin))
+
+    def strike(self, path: str) -> None:
+        """It begins, and goes to that path: find out what goes wrong with it."""
+        self.faults = self.scope.faults(self.tap.dialect, self.model, self.tap.streamed, path)
+        self.tap.hears = self.faults is not None and self.faults.tells
 
     def to_be_tried_again(self) -> None:
         """Its client begins another attempt: the money of the one before is settled first, it may need it."""
@@ -105,6 +120,7 @@ class MeteredCall:
             return
         self.active = False
         self.ended_ns = time.monotonic_ns()
+        self.tap.attempt_over()
         if cut is None and self._may_be_tried_again(seen):
             self.held = True
             _when_its_caller_ends(self.give_up)

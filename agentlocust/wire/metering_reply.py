@@ -7,14 +7,24 @@ import ssl
 import time
 import zlib
 from collections.abc import Mapping
+from typing import Protocol
 
 from agentlocust.errors import WireError
 from agentlocust.failures import FailureKind
+from agentlocust.faults.chain import struck_by
+from agentlocust.faults.injection import Injection, Rewriter
 from agentlocust.records import ConnectionTimes
 from agentlocust.wire.response import MAX_CHUNKS, MAX_REPLY_BYTES, Chunk, unpacker
 
 _UNPACKED_AT_ONCE = 256 * 1024
 _CAUSES = 8  # how deep an exception's causes are looked into
+
+
+class Injected(Protocol):
+    """What is going wrong with an attempt on purpose."""
+
+    injection: Injection
+    rewriter: Rewriter | None
 
 
 class Seen:
@@ -33,6 +43,8 @@ class Seen:
         "complete",
         "error",
         "first_byte_ns",
+        "foreseen",
+        "injected",
         "sent_ns",
         "status_code",
     )
@@ -49,6 +61,8 @@ class Seen:
         self.body_bytes = 0
         self.complete = False
         self.error: WireError | None = None
+        self.injected: Injected | None = None
+        self.foreseen: tuple[str, ...] = ()
         self._headers: Mapping[str, str] = {}
         self._encoding = ""
         self._unpacker: zlib._Decompress | None = None
@@ -62,6 +76,18 @@ class Seen:
     def response(self) -> Seen:
         """What came."""
         return self
+
+    @property
+    def struck(self) -> tuple[str, ...]:
+        """The faults that took hold of it."""
+        return (
+            struck_by(self.injected.injection, self.injected.rewriter) if self.injected is not None else self.foreseen
+        )
+
+    @property
+    def made(self) -> bool:
+        """True when no server gave the reply."""
+        return self.injected is not None and self.injected.injection.reply is not None
 
     @property
     def final(self) -> bool:

@@ -21,6 +21,7 @@ from agentlocust.dialects.base import Dialect
 from agentlocust.errors import WireError
 from agentlocust.failures import Failure, FailureKind
 from agentlocust.wire.exchange import Exchange, HttpRequest, Timeouts
+from agentlocust.wire.injected import CallFaults, InjectedExchange, open_exchange
 from agentlocust.wire.pool import Pool
 from agentlocust.wire.tap import Attempt, Tap, cut_by
 from agentlocust.wire.target import Key, Origin
@@ -49,6 +50,16 @@ def _unlimited(body: bytes, asked: dict[str, object]) -> Reserved:
     return _Unlimited()
 
 
+Faults = Callable[[Dialect, str, bool, str], "CallFaults | None"]
+"""What goes wrong with a call that begins, of a dialect, a model, streamed or not, to a path."""
+
+AnyExchange = Exchange | InjectedExchange
+
+
+def _none(dialect: Dialect, model: str, streamed: bool, path: str) -> CallFaults | None:
+    return None
+
+
 class Finish(Protocol):
     """Told when a call has ended: its tap, the model asked for, why it was cut (if so), its last attempt's money."""
 
@@ -69,8 +80,9 @@ class SdkCall:
         self._started_ns = started_ns
         self.model = ""
         self.within_sdk = True
+        self.faults: CallFaults | None = None
         self._finish = finish
-        self._open: Exchange | None = None
+        self._open: AnyExchange | None = None
         self._reserved: Reserved | None = None
 
     def begin(
@@ -80,7 +92,7 @@ class SdkCall:
         *,
         streamed: bool,
         strict: bool,
-        exchange: Exchange,
+        exchange: AnyExchange,
         reserved: Reserved | None = None,
     ) -> None:
         """Another attempt starts, for which `reserved` was set aside."""
@@ -89,6 +101,7 @@ class SdkCall:
             if reserved is not None and reserved.waited:
                 self._started_ns = 0  # the wait was for money, and none of the target's doing
             self.tap = Tap(dialect, streamed=streamed, strict=strict, started_ns=self._started_ns or exchange.issued_ns)
+            self.tap.hears = self.faults is not None and self.faults.tells
         self._reserved = reserved
         self.model = model
         self.tap.watch(exchange)
@@ -103,10 +116,12 @@ class SdkCall:
         if reserved is not None and self.tap is not None and self.tap.exchange is not None:
             reserved.settle(_cost_of_attempt(self.tap.exchange))
 
-    def attempt_closed(self, exchange: Exchange, *, cut: Failure | None = None) -> None:
+    def attempt_closed(self, exchange: AnyExchange, *, cut: Failure | None = None) -> None:
         """An attempt's reply was closed; outside the SDK's loop that ends the call."""
         if self._open is exchange:
             self._open = None
+            if self.tap is not None:
+                self.tap.attempt_over()
             if not self.within_sdk:
                 self._settle(cut)
 
@@ -145,7 +160,7 @@ class SdkTransport(httpx2.BaseTransport):
     Requests to another origin than the key's never carry a key; redirects are not followed. `issue`
     is asked before each call of an SDK and tells when it was to begin (monotonic ns, 0 for now);
     `not_issued` is told when the SDK then asked for nothing that is measured. `reserve` stands before
-    each attempt; what it refuses is answered here with 402.
+    each attempt; what it refuses is answered here with 402. `marks` gives headers of ours for an origin.
     """
 
     def __init__(
@@ -160,6 +175,8 @@ class SdkTransport(httpx2.BaseTransport):
         issue: Callable[[], int] = lambda: 0,
         not_issued: Callable[[], None] = lambda: None,
         reserve: Reserve = _unlimited,
+        faults: Faults = _none,
+        marks: Callable[[Origin], list[tuple[str, str]]] = lambda origin: [],
     ) -> None:
         self._pool = pool
         self._timeouts = timeouts
@@ -170,6 +187,8 @@ class SdkTransport(httpx2.BaseTransport):
         self._issue = issue
         self._not_issued = not_issued
         self._reserve = reserve
+        self._faults = faults
+        self._marks = marks
 
     @contextlib.contextmanager
     def call(self) -> Iterator[None]:
@@ -197,8 +216,10 @@ class SdkTransport(httpx2.BaseTransport):
         headers = [(name, value) for name, value in request.headers.items() if name not in _OURS]
         headers = [pair for pair in headers if self._may_send(pair, origin)]
         headers.append(("accept-encoding", "identity"))  # a tap reads what the SDK reads
-        sent = HttpRequest(request.method, origin, url.raw_path.decode("ascii"), headers, body)
         dialect = dialects.for_path(url.path) if request.method == "POST" else None
+        if dialect is not None:
+            headers += self._marks(origin)
+        sent = HttpRequest(request.method, origin, url.raw_path.decode("ascii"), headers, body)
         asked = _asked(body) if dialect is not None else {}
         before = _current.get()
         if dialect is not None and before is not None:
@@ -207,8 +228,16 @@ class SdkTransport(httpx2.BaseTransport):
             reserved = self._reserve(body, asked) if dialect is not None else None
         except Refused as refused:
             return _refusal(str(refused))
-        exchange = Exchange(self._pool, sent, self._timeouts)
-        call = self._begin(dialect, asked, exchange, reserved)
+        call = self._call()
+        exchange: AnyExchange
+        if dialect is None:
+            exchange = Exchange(self._pool, sent, self._timeouts)
+        else:
+            model, streamed = str(asked.get("model", "")), bool(asked.get("stream"))
+            if call.tap is None:
+                call.faults = self._faults(dialect, model, streamed, url.path)
+            exchange = open_exchange(self._pool, sent, self._timeouts, call.faults)
+            call.begin(dialect, model, streamed=streamed, strict=self._strict, exchange=exchange, reserved=reserved)
         try:
             exchange.send()
             exchange.wait_headers()
@@ -231,25 +260,14 @@ class SdkTransport(httpx2.BaseTransport):
             return self._key.usable_for(origin)
         return header[0] not in _KEY_HEADERS or origin.may_carry_key
 
-    def _begin(
-        self, dialect: Dialect | None, asked: dict[str, object], exchange: Exchange, reserved: Reserved | None
-    ) -> SdkCall:
+    def _call(self) -> SdkCall:
         call = _current.get()
         if call is None:
             call = SdkCall(self._finish)
             call.within_sdk = False  # someone uses the transport without an SDK's loop around it
-        if dialect is not None:
-            call.begin(
-                dialect,
-                str(asked.get("model", "")),
-                streamed=bool(asked.get("stream")),
-                strict=self._strict,
-                exchange=exchange,
-                reserved=reserved,
-            )
         return call
 
-    def _error_reply(self, request: httpx2.Request, exchange: Exchange, call: SdkCall) -> httpx2.Response:
+    def _error_reply(self, request: httpx2.Request, exchange: AnyExchange, call: SdkCall) -> httpx2.Response:
         # Read whole and scrubbed here: SDKs put the body of an error into their exceptions.
         exchange.wait_end()
         chunks = exchange.response.chunks
@@ -266,7 +284,9 @@ class SdkTransport(httpx2.BaseTransport):
         return self._reply(exchange, pairs, httpx2.ByteStream(content))
 
     @staticmethod
-    def _reply(exchange: Exchange, pairs: list[tuple[bytes, bytes]], stream: httpx2.SyncByteStream) -> httpx2.Response:
+    def _reply(
+        exchange: AnyExchange, pairs: list[tuple[bytes, bytes]], stream: httpx2.SyncByteStream
+    ) -> httpx2.Response:
         response = exchange.response
         return httpx2.Response(
             response.status_code, headers=pairs, stream=stream, extensions={"http_version": b"HTTP/1.1"}
@@ -276,7 +296,7 @@ class SdkTransport(httpx2.BaseTransport):
 class _TappedStream(httpx2.SyncByteStream):
     """The reply's body for the SDK; its end, however it comes, ends the attempt."""
 
-    def __init__(self, exchange: Exchange, call: SdkCall, request: httpx2.Request) -> None:
+    def __init__(self, exchange: AnyExchange, call: SdkCall, request: httpx2.Request) -> None:
         self._exchange = exchange
         self._call = call
         self._request = request
@@ -311,7 +331,7 @@ class _TappedStream(httpx2.SyncByteStream):
         self._call.attempt_closed(self._exchange, cut=cut)
 
 
-def _pairs(exchange: Exchange) -> list[tuple[bytes, bytes]]:
+def _pairs(exchange: AnyExchange) -> list[tuple[bytes, bytes]]:
     return [pair for pair in exchange.response.header_pairs() if pair[0].lower() not in _UNDONE]
 
 

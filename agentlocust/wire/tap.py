@@ -9,11 +9,14 @@ from typing import Protocol
 
 import gevent
 
+from agentlocust.backoff import Try, retry_after
 from agentlocust.dialects.base import Decoded, Dialect
 from agentlocust.dialects.failed import read_unexpected
 from agentlocust.dialects.sse import EventSplitter
 from agentlocust.errors import WireError
 from agentlocust.failures import Failure, FailureKind
+from agentlocust.faults.about import names_in
+from agentlocust.faults.injection import HEADER
 from agentlocust.records import ConnectionTimes
 from agentlocust.wire.response import Chunk
 
@@ -99,6 +102,14 @@ class Attempt(Protocol):
     def times(self) -> ConnectionTimes | None:
         """How it used its connection, where that is known."""
 
+    @property
+    def struck(self) -> tuple[str, ...]:
+        """The faults that we let strike it."""
+
+    @property
+    def made(self) -> bool:
+        """True when no server gave the reply: a fault made it here."""
+
 
 @dataclass(slots=True)
 class Outcome:
@@ -106,7 +117,8 @@ class Outcome:
 
     `ended_ns` is the last token's stamp for a streamed reply that succeeded, the last byte's for
     any other that did, else when it failed. The tokens' own stamps are in `decoded`. `last_byte_ns`
-    is 0 when no body came.
+    is 0 when no body came. `faults` struck its attempts, in order, `last_faults` the last of them;
+    `made`: no server gave that one's reply.
     """
 
     started_ns: int
@@ -119,12 +131,17 @@ class Outcome:
     last_byte_ns: int = 0
     response_bytes: int = 0
     connection: ConnectionTimes | None = None
+    faults: tuple[str, ...] = ()
+    last_faults: tuple[str, ...] = ()
+    made: bool = False
+    tries: tuple[Try, ...] = ()  # of a call that failed or was tried again
 
 
 class Tap:
     """One call from its issue to its end.
 
-    `strict`: a stream must bring its terminal event; otherwise a finish reason will do.
+    `strict`: a stream must bring its terminal event; otherwise a finish reason will do. `hears` is set where the
+    mock or the proxy injects faults: its replies say which.
     """
 
     def __init__(self, dialect: Dialect, *, streamed: bool, strict: bool = True, started_ns: int = 0) -> None:
@@ -134,11 +151,28 @@ class Tap:
         self.started_ns = started_ns or time.monotonic_ns()
         self.attempts = 0
         self.exchange: Attempt | None = None
+        self.hears = False
+        self._faults: tuple[str, ...] = ()  # of the attempts before the last
+        self._tries: list[Try] = []
+        self._over_ns = 0
 
     def watch(self, exchange: Attempt) -> None:
         """Follow another attempt of the call; the last one followed is the one that counts."""
         self.attempts += 1
+        if self.exchange is not None:
+            self._faults += self._struck(self.exchange)
+            self._tries.append(self._tried(self.exchange))
+        self._over_ns = 0
         self.exchange = exchange
+
+    def attempt_over(self) -> None:
+        """The attempt it follows has ended now, and perhaps another comes."""
+        self._over_ns = self._over_ns or time.monotonic_ns()
+
+    def _tried(self, exchange: Attempt, ended_ns: int = 0) -> Try:
+        ended_ns = self._over_ns or ended_ns or time.monotonic_ns()
+        asked = retry_after(exchange.response.header) if exchange.response.final else None
+        return Try(exchange.sent_ns or ended_ns, ended_ns, asked)
 
     def saw_end(self) -> bool:
         """True when what came so far holds the stream's terminal event."""
@@ -171,6 +205,7 @@ class Tap:
         self, exchange: Attempt, decoded: Decoded, failure: Failure | None, ended_ns: int, *, streamed: bool
     ) -> Outcome:
         response = exchange.response
+        struck = self._struck(exchange)
         tokens = decoded.token_ns
         if failure is None and tokens:
             ended_ns = tokens[-1]
@@ -187,7 +222,17 @@ class Tap:
             last_byte_ns=response.chunks[-1][0] if response.chunks else 0,
             response_bytes=response.body_bytes,
             connection=_connection_of(exchange),
+            faults=self._faults + struck,
+            last_faults=struck,
+            made=exchange.made,
+            tries=(*self._tries, self._tried(exchange, ended_ns)) if self._tries or failure is not None else (),
         )
+
+    def _struck(self, exchange: Attempt) -> tuple[str, ...]:
+        response = exchange.response
+        if not self.hears or not response.final:
+            return exchange.struck
+        return names_in(response.header(HEADER.decode()))
 
     def _decode(self, chunks: Sequence[Chunk], *, streamed: bool, complete: bool, polite: bool) -> Decoded:
         if not streamed:

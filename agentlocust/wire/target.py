@@ -64,9 +64,8 @@ class Target:
         except ValueError as error:
             raise ConfigError(f"{url!r} is not a URL: {error}", where=where) from None
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ConfigError(
-                f"{url!r} is not an http(s) URL", where=where, hint="write it as https://api.openai.com, or mock"
-            )
+            hint = "write it as https://api.openai.com" + (", or mock" if where == "--host" else "")
+            raise ConfigError(f"{url!r} is not an http(s) URL", where=where, hint=hint)
         if parts.username or parts.password:
             raise ConfigError(
                 "a URL must not hold a user name or password", where=where, hint="keys come from the environment"

@@ -273,6 +273,21 @@ def test_stop_ends_the_mock_and_may_be_repeated() -> None:
     assert not psutil.pid_exists(mock.pid)
 
 
+def test_in_a_patched_process_it_ends_by_itself_too() -> None:
+    """Also where nothing else wakes gevent's hub, the mock hears that it may go, and needs no signal."""
+    program = (
+        "from gevent import monkey; monkey.patch_all()\n"
+        "from agentlocust.mock import embedded\n"
+        "embedded._STOP_TIMEOUT = 20.0\n"
+        "mock = embedded.EmbeddedMock.start()\n"
+        "mock._process.terminate = mock._process.kill = lambda: print('told to')\n"
+        "mock.stop()\n"
+        "print(mock._process.returncode)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "0\n"
+
+
 def test_the_mock_dies_with_its_parent() -> None:
     """A parent killed outright takes its mock along."""
     program = (

@@ -14,7 +14,7 @@ from typing import Any
 from agentlocust.dialects.answers import Answer, Frames, Headers, Problem, quoted
 from agentlocust.usage import Usage
 
-_FINISH = {"stop": "end_turn", "length": "max_tokens", "tools": "tool_use"}
+_FINISH = {"stop": "end_turn", "length": "max_tokens", "tools": "tool_use", "filter": "refusal"}
 _SIGNATURE = "bW9jayBzaWduYXR1cmU="
 _PING = b'event: ping\ndata: {"type": "ping"}\n\n'
 _TOKEN_LIMIT = 2_000_000

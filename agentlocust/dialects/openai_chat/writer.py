@@ -14,7 +14,7 @@ from typing import Any
 from agentlocust.dialects.answers import Answer, Frames, Headers, Problem, quoted
 from agentlocust.usage import Usage
 
-_FINISH = {"stop": "stop", "length": "length", "tools": "tool_calls"}
+_FINISH = {"stop": "stop", "length": "length", "tools": "tool_calls", "filter": "content_filter"}
 _TOKEN_LIMIT = 2_000_000
 _SERVER_ERROR = "The server had an error while processing your request. Sorry about that!"
 

@@ -14,6 +14,8 @@ from typing import Any
 from agentlocust.dialects.answers import Answer, Frames, FunctionCall, Problem, quoted
 from agentlocust.usage import Usage
 
+_REASONS = {"length": "max_output_tokens", "filter": "content_filter"}  # why a response is incomplete
+
 
 def usage_object(usage: Usage) -> dict[str, Any]:
     """`usage` as this API counts it: the details are parts of the totals."""
@@ -122,7 +124,7 @@ def _end_of_call(call: FunctionCall, index: int, status: str, numbers: Iterator[
 
 
 def _final_status(answer: Answer) -> str:
-    return "incomplete" if answer.finish == "length" else "completed"
+    return "incomplete" if answer.finish in _REASONS else "completed"
 
 
 _item_status = _final_status  # an item cut by the token limit bears the same word as its response
@@ -183,7 +185,7 @@ def _response(answer: Answer, status: str) -> dict[str, Any]:
         "created_at": answer.created,
         "status": status,
         "error": None,
-        "incomplete_details": {"reason": "max_output_tokens"} if status == "incomplete" else None,
+        "incomplete_details": {"reason": _REASONS[answer.finish]} if status == "incomplete" else None,
         "instructions": None,
         "max_output_tokens": None,
         "model": answer.model,

@@ -29,8 +29,9 @@ class Money:
 
 def attempt(status=0, error: FailureKind | None = None):
     """As much of an ended exchange as a call looks at."""
-    response = SimpleNamespace(status_code=status, final=bool(status))
-    return SimpleNamespace(response=response, error=error and WireError(error, ""), issued_ns=77, close=lambda: None)
+    response = SimpleNamespace(status_code=status, final=bool(status), header=lambda name: "")
+    wrong = error and WireError(error, "")
+    return SimpleNamespace(response=response, error=wrong, issued_ns=77, sent_ns=78, struck=(), close=lambda: None)
 
 
 @pytest.mark.parametrize(

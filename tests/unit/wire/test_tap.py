@@ -5,6 +5,7 @@ from __future__ import annotations
 import gevent
 import pytest
 
+from agentlocust.backoff import retry_after
 from agentlocust.dialects import by_name
 from agentlocust.errors import WireError
 from agentlocust.failures import FailureKind
@@ -106,3 +107,45 @@ def test_a_lenient_stream_needs_no_terminal_event():
     assert tapped(*whole, strict=False).settle().failure is None
     for tap in (tapped(*whole), tapped(whole[0], strict=False, error=BROKEN)):
         assert tap.settle().failure is not None
+
+
+def answering(*headers: bytes) -> Exchange:
+    """An attempt that was refused with these headers."""
+    exchange = Exchange(Pool(), HttpRequest("POST", Origin("http", "h", 80), "/", ()), Timeouts())
+    exchange.sent_ns = 10
+    exchange.on_data(20, b"HTTP/1.1 429 Too Many Requests\r\n" + b"".join(headers) + b"Content-Length: 2\r\n\r\n{}")
+    return exchange
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ([b"Retry-After: 7\r\n"], 7.0),
+        ([b"Retry-After: 0.5\r\n"], 0.5),
+        ([b"retry-after-ms: 250\r\n", b"Retry-After: 1\r\n"], 0.25),
+        ([b"Retry-After: Wed, 21 Oct 2015 07:28:00 GMT\r\n"], 0.0),
+        ([b"Retry-After: soon\r\n"], None),
+        ([b"Retry-After: -1\r\n"], None),
+        ([b"Retry-After: nan\r\n"], None),
+        ([b"Retry-After: 1e300\r\n"], None),
+        ([b"Retry-After: Wed, 21 Oct 9999 07:28:00 GMT\r\n"], None),
+        ([], None),
+    ],
+)
+def test_how_long_a_reply_asks_to_wait(headers, seconds):
+    """Seconds, milliseconds of OpenAI's, or a date; nonsense and centuries are no wish."""
+    assert retry_after(answering(*headers).response.header) == seconds
+
+
+def test_every_try_of_a_failed_call_is_told():
+    """When each began and ended, and what it was told to wait; a call that succeeded at once has none."""
+    tap = Tap(by_name("openai-chat"), streamed=False)
+    tap.watch(answering(b"Retry-After: 3\r\n"))
+    tap.attempt_over()
+    tap.watch(answering())
+    tries = tap.settle().tries
+    assert [one.retry_after_s for one in tries] == [3.0, None]
+    assert all(one.started_ns == 10 and one.ended_ns > one.started_ns for one in tries)
+    assert tries[0].ended_ns <= tries[1].ended_ns
+    whole = tapped((20, HEAD + TOKEN + DONE), strict=False)
+    assert whole.settle().tries == ()

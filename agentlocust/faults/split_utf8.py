@@ -1,0 +1,39 @@
+"""Characters are split over packets."""
+
+from __future__ import annotations
+
+from agentlocust.failures import FailureKind
+from agentlocust.faults.fault import Draft, Fault, Group, Hit, framed
+from agentlocust.faults.frames import FrameRewriter
+from agentlocust.faults.injection import Piece
+
+_APART_S = 0.002  # else they would share a packet
+
+
+class _Rewriter(FrameRewriter):
+    def frame(self, raw: bytes, tokens: int) -> list[Piece]:
+        """Two pieces of a frame with a token."""
+        if not tokens or len(raw) < 2:
+            return [Piece(raw)]
+        self.struck = True
+        inside = next((at for at in range(1, len(raw)) if raw[at] & 0xC0 == 0x80), len(raw) // 2)
+        return [Piece(raw[:inside]), Piece(raw[inside:], _APART_S)]
+
+
+def _strike(hit: Hit, draft: Draft) -> bool:
+    if draft.answered:
+        return False
+    dialect = hit.asked.dialect
+    draft.links.append(("split_utf8", lambda: _Rewriter(dialect)))
+    return True
+
+
+FAULT = Fault(
+    "split_utf8",
+    "each event of a token comes in two packets, split within a character of several bytes if it has one",
+    Group.STREAM,
+    (),
+    _strike,
+    applies=framed,
+    fails_as=frozenset({FailureKind.MALFORMED_STREAM}),
+)
