@@ -11,6 +11,7 @@ from typing import Any
 
 from agentlocust.captured import CapturedRuns
 from agentlocust.metrics import SCALE, Kind, Unit
+from agentlocust.pulse import Pulse
 from agentlocust.records import AgentRun, Call, Labels, ToolCall
 from agentlocust.rows import Row, add_connection, add_figures, add_reported, count_run, count_within
 
@@ -41,6 +42,7 @@ class Ledger:
         self.seconds: dict[int, Row] = {}
         self.width = 1
         self.captured = CapturedRuns()
+        self.pulse = Pulse()  # only in tests with windows
         self._label_values: dict[str, set[str]] = {}
 
     def __bool__(self) -> bool:
@@ -56,6 +58,7 @@ class Ledger:
         row.count("attempts", call.attempts)
         if call.status:
             row.count(f"status:{call.status}")
+        self._add_faults(row, call.faults)
         if call.cancelled:
             row.count("cancelled")
             return
@@ -66,6 +69,10 @@ class Ledger:
             row.count("failed")
             row.count(f"failure:{call.failure.kind}")
             point.count("failed")
+            if call.failure.injected:
+                row.count("injected_failed")
+                row.count(f"injected:{call.failure.kind}")
+                point.count("injected_failed")
             row.sketch("failed_latency").add(latency_ns)
             self._sample(str(call.failure.kind), call.name, call.failure.status, call.failure.message)
             return
@@ -92,6 +99,12 @@ class Ledger:
             row.sketch("tpot").add(tpot_ns)
             point.sketch("tpot").add(tpot_ns)
 
+    def _add_faults(self, row: Row, faults: tuple[str, ...]) -> None:
+        if faults:
+            row.count("injected")
+            for name in faults:
+                self.count(f"fault:{name}")
+
     def _add_tokens(self, row: Row, point: Row, call: Call) -> None:
         usage = call.usage
         row.count("input", usage.input)
@@ -116,12 +129,15 @@ class Ledger:
     def add_tool(self, tool: ToolCall) -> None:
         """Record a tool call."""
         row = self._row(Kind.TOOL, tool.name, "", tool.phase, tool.labels)
+        row.count("duplicates", tool.again)
+        self._add_faults(row, tool.faults)
         if tool.cancelled:
             row.count("cancelled")
             return
         row.count("calls")
         if tool.error:
             row.count("failed")
+            row.count("injected_failed", tool.injected)
             row.sketch("failed_latency").add(round(tool.latency * _NS))
             self._sample("tool", tool.name, 0, tool.error)
         else:
@@ -134,6 +150,9 @@ class Ledger:
         if run.reported:
             add_reported(row, point, run)
         count_run(row, run)
+        if run.black_box:  # of any other run the records of what it called have them
+            for name in run.faults:
+                self.count(f"fault:{name}")
         if run.cancelled or run.abandoned:  # its user left: what it would have come to nobody knows
             return
         if not run.inside:
@@ -141,6 +160,7 @@ class Ledger:
             point.count("runs_failed", bool(run.error))
         if run.failure is not None:
             row.count(f"failure:{run.failure.kind}")
+            row.count(f"injected:{run.failure.kind}", run.injected)
             if run.failure.status:
                 row.count(f"status:{run.failure.status}")
         if run.error:
@@ -149,6 +169,35 @@ class Ledger:
         add_figures(row, run)
         self._add_hand_offs(row, run)
         self.captured.add(run)
+
+    def add_proxied_run(
+        self,
+        name: str,
+        model: str,
+        phase: str,
+        labels: Labels,
+        calls: int,
+        tokens: int,
+        cost_picousd: int | None,
+        *,
+        struck: bool = False,
+        failed: str = "",
+    ) -> None:
+        """Add what the proxy knows of a run that is recorded already: an agent that is a service did not tell it.
+
+        `struck`: by faults of the test's plan, on its way to a model; `failed`: so that it failed, in that way.
+        """
+        row = self._row(Kind.AGENT, name, model, phase, labels)
+        row.count("injected", struck)
+        if failed:
+            row.count("injected_failed")
+            row.count(f"injected:{failed}")
+        row.sketch("run_calls").add(calls)
+        row.sketch("run_tokens").add(tokens)
+        if cost_picousd is None:
+            row.count("unpriced")
+        else:
+            row.sketch("run_cost").add(cost_picousd)
 
     def _add_hand_offs(self, row: Row, run: AgentRun) -> None:
         for to in run.hand_offs:
@@ -210,6 +259,8 @@ class Ledger:
             "seconds": [[second * self.width, row.encode()] for second, row in self.seconds.items()],
             "captured": self.captured.take(),
         }
+        if self.pulse:
+            delta["pulse"] = self.pulse.take()
         self._forget()
         return delta
 
@@ -225,11 +276,13 @@ class Ledger:
         for second, row in delta["seconds"]:
             self._second(second).merge(Row.decode(row))
         self.captured.merge(delta["captured"])
+        self.pulse.merge(delta.get("pulse", []))
 
     def clear(self) -> None:
         """Forget everything."""
         self._forget()
         self.captured.clear()
+        self.pulse.clear()
         self._label_values = {}
 
     def _forget(self) -> None:
@@ -238,6 +291,10 @@ class Ledger:
         self.samples = {}
         self.seconds = {}
         self.width = 1
+
+    def own_row(self, kind: str, name: str) -> Row:
+        """The row of something that is no call's nor run's, made on first use."""
+        return self._row(kind, name, "", "", ())
 
     # -- bounds ------------------------------------------------------------------------------
 

@@ -45,7 +45,8 @@ class Kind(StrEnum):
     """What a metric is made of: the ledger's rows of that kind, or (`MONITOR`, `SHAPE`) a part of the Summary.
 
     `METRIC` rows hold users' own metrics, `ARRIVAL` rows the starts of an open loop by User class,
-    `JUDGE` rows the calls of LLM judges, which are none of the target's.
+    `JUDGE` rows the calls of LLM judges, which are none of the target's. `WINDOW` rows hold the same calls and
+    runs as others, by the windows in which something was wrong.
     """
 
     LLM = "LLM"
@@ -56,6 +57,7 @@ class Kind(StrEnum):
     MONITOR = "MONITOR"
     SHAPE = "SHAPE"
     JUDGE = "JUDGE"
+    WINDOW = "WINDOW"
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +118,12 @@ _ALL = (
     _distribution("tool_latency", Unit.SECONDS, Kind.TOOL, "one tool call, successful ones"),
     _counter("tool_calls", Unit.COUNT, Kind.TOOL, "tool calls that completed or failed"),
     _counter("tools_failed", Unit.COUNT, Kind.TOOL, "tool calls that failed"),
+    _counter(
+        "duplicates",
+        Unit.COUNT,
+        Kind.TOOL,
+        "tool calls that repeat one of their run, even a failed one: same key, or arguments; not of `read_only_tools`",
+    ),
     _distribution("run_latency", Unit.SECONDS, Kind.AGENT, "one agent run, successful ones"),
     _distribution("run_ttft", Unit.SECONDS, Kind.AGENT, "run start to first generated token of its calls, successful"),
     _distribution("run_ttfo", Unit.SECONDS, Kind.AGENT, "run start to first token that a user sees, successful runs"),
@@ -141,15 +149,38 @@ _ALL = (
     _counter("judge_calls", Unit.COUNT, Kind.JUDGE, "calls of LLM judges that completed or failed"),
     _counter("judge_failed", Unit.COUNT, Kind.JUDGE, "calls of LLM judges that failed"),
     _counter("judge_cost", Unit.USD, Kind.JUDGE, "price of all calls of LLM judges"),
+    _counter("wasted_tokens", Unit.TOKENS, None, "tokens of failed runs, and of failed calls in all others"),
+    _counter("wasted_cost", Unit.USD, None, "price of failed runs, and of failed calls in all others"),
     _counter("task_errors", Unit.COUNT, None, "exceptions raised by the locustfile's own task code"),
     _counter("sessions", Unit.COUNT, None, "sessions with an agent that ended"),
     _counter("session_turns", Unit.COUNT, None, "asks in sessions that ended"),
     _counter("sessions_failed", Unit.COUNT, None, "sessions in which an ask failed or the task raised"),
     _counter("other_requests", Unit.COUNT, None, "requests of other Users in the same test"),
     _counter("other_failed", Unit.COUNT, None, "failed requests of other Users in the same test"),
-    Metric("error_rate", Shape.RATIO, Unit.RATIO, Kind.LLM, "failed / (completed + failed) calls"),
-    Metric("run_error_rate", Shape.RATIO, Unit.RATIO, Kind.AGENT, "failed / (completed + failed) agent runs"),
-    Metric("tool_error_rate", Shape.RATIO, Unit.RATIO, Kind.TOOL, "failed / (completed + failed) tool calls"),
+    Metric(
+        "error_rate",
+        Shape.RATIO,
+        Unit.RATIO,
+        Kind.LLM,
+        "failed / (completed + failed) calls, without injected failures",
+    ),
+    Metric("availability", Shape.RATIO, Unit.RATIO, Kind.LLM, "successful / (completed + failed) calls"),
+    Metric(
+        "run_error_rate",
+        Shape.RATIO,
+        Unit.RATIO,
+        Kind.AGENT,
+        "failed / (completed + failed) agent runs, without injected failures",
+    ),
+    Metric("run_availability", Shape.RATIO, Unit.RATIO, Kind.AGENT, "successful / (completed + failed) agent runs"),
+    Metric(
+        "tool_error_rate",
+        Shape.RATIO,
+        Unit.RATIO,
+        Kind.TOOL,
+        "failed / (completed + failed) tool calls, without injected failures",
+    ),
+    Metric("tool_availability", Shape.RATIO, Unit.RATIO, Kind.TOOL, "successful / (completed + failed) tool calls"),
     Metric("amplification", Shape.RATIO, Unit.COUNT, Kind.LLM, "HTTP tries per call"),
     Metric("cached_share", Shape.RATIO, Unit.RATIO, Kind.LLM, "input tokens served from cache / input tokens"),
     Metric("cost_per_success", Shape.RATIO, Unit.USD, Kind.AGENT, "price of all agent runs / successful ones"),
@@ -165,7 +196,8 @@ _ALL = (
     _course("connections", Unit.COUNT, "open sockets of what is watched, all targets together"),
     _course("generator_memory", Unit.BYTES, "resident memory of the Locust processes, all together"),
     _course("generator_cpu", Unit.RATIO, "CPU of the busiest Locust process: 100% is one core"),
-    _finding("recovery_time", Unit.SECONDS, "`--shape spike`: end of the spike until latency is back near baseline"),
+    _finding("recovery_time", Unit.SECONDS, "end of a spike, or of the worst fault window, until it is as before"),
+    _finding("runs_hung", Unit.COUNT, "runs that hung in fault windows: in vain for over 10 s and ten usual runs"),
     _finding("capacity", Unit.COUNT, "`--shape capacity`: the most users that meet the SLA"),
     _finding("capacity_rate", Unit.PER_SECOND, "`--shape capacity`: the highest rate that meets the SLA"),
     _finding("breaking_point", Unit.COUNT, "`--shape stress`: users at which the target broke"),

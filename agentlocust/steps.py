@@ -17,6 +17,7 @@ import jiter
 from agentlocust.usage import Usage
 
 MAX_STEPS = 500  # of a run that are kept; those beyond are counted
+_MAX_DONE = 10_000  # tools of a run that are remembered
 _LARGE = 1 << 20  # characters of JSON from elsewhere that are looked into
 
 
@@ -114,6 +115,45 @@ def digest(text: str) -> str:
 def raw_digest(text: str) -> str:
     """Sixteen hexadecimal digits of a text as it stands; "" for no text."""
     return hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=8).hexdigest() if text else ""
+
+
+_KEYS = frozenset({"idempotency_key", "idempotencykey", "client_order_id", "clientorderid", "client_request_id"})
+
+
+def key_digest(arguments: str) -> str:
+    """The digest of the idempotency key among a tool's arguments; "" when there is none."""
+    lowered = arguments.lower()
+    if not any(name in lowered for name in _KEYS):
+        return ""
+    try:
+        told = parsed(arguments)
+    except ValueError:
+        return ""
+    if not isinstance(told, dict):
+        return ""
+    keys = [str(value) for name, value in told.items() if str(name).lower() in _KEYS and value not in (None, "")]
+    return raw_digest(keys[0]) if keys else ""
+
+
+class Done:
+    """The tools that one run has executed, and those of the runs inside it."""
+
+    __slots__ = ("_seen",)
+
+    def __init__(self) -> None:
+        self._seen: set[tuple[str, str]] = set()
+
+    def again(self, name: str, arguments: str) -> bool:
+        """A tool is executed: True when it was before, under the same idempotency key or else with equal arguments.
+
+        One that failed counts as executed: whether it took effect first nobody knows.
+        """
+        done = (name, key_digest(arguments) or digest(arguments))
+        if not done[1] or done in self._seen:
+            return bool(done[1])
+        if len(self._seen) < _MAX_DONE:
+            self._seen.add(done)
+        return False
 
 
 def result_text(result: object) -> str:

@@ -18,6 +18,7 @@ from agentlocust.redact import terminal_safe
 from agentlocust.report.activity import activity_lines, failure_lines, generator_lines, latency_lines, show_lag
 from agentlocust.report.lines import WIDTH, Line, cut, fit, safe, sides, wrapped
 from agentlocust.report.load import arrival_lines, condition_lines, finding_lines, limit_lines, phase_lines, watch_lines
+from agentlocust.report.resilience import resilience_lines
 from agentlocust.summary import CheckResult, Summary
 from agentlocust.units import show_percent, show_span
 
@@ -46,6 +47,7 @@ def console_lines(summary: Summary, results: str = "") -> list[Line]:
     tail = [
         *condition_lines(summary),
         *finding_lines(summary),
+        *resilience_lines(summary),
         *phase_lines(summary),
         *latency_lines(summary),
         *activity_lines(summary),
@@ -95,6 +97,8 @@ def _head(summary: Summary) -> list[Line]:
         if cell_len(left + right) + 2 <= WIDTH:
             break
     lines = [Line(sides(left, right), "bold")]
+    if summary.faults:
+        lines += _faults_on(summary)
     lines += [line for reason in validity.reasons[:3] for line in _wrapped(reason)][:_MAX_REASON_LINES]
     if verdict is None:
         return lines
@@ -116,6 +120,21 @@ def _head(summary: Summary) -> list[Line]:
     if len(said) == 1 and cell_len(said[0].text) <= _OBSERVED_AT:
         return [*lines, Line(fit(said[0].text, _OBSERVED_AT) + columns, style)]
     return [*lines, *said, Line(" " * _OBSERVED_AT + columns, style)]  # a long reason has lines of its own
+
+
+def _faults_on(summary: Summary) -> list[Line]:
+    """Nobody is to take this for the target's usual behaviour."""
+    totals = summary.totals
+    counted = (
+        ("calls", totals.calls, totals.injected, totals.injected_failed),
+        ("runs", 0, totals.runs_injected, totals.runs_injected_failed),
+        ("tool calls", 0, totals.tools_injected, totals.tools_injected_failed),
+    )
+    told = [f"{n:,} {what} struck, {failed:,} failed" for what, there, n, failed in counted if n or there]
+    struck, *more = told or ["nothing struck"]
+    plan = safe(str(summary.faults.get("plan", "")), WIDTH - 14 - cell_len(struck))
+    first = Line(cut(f"FAULTS ON  {plan}  {struck}"), "bold yellow")
+    return [first, *([Line(cut(f"{'':<11}{'; '.join(more)}"), "bold yellow")] if more else [])]
 
 
 def _title(summary: Summary, start: str, width: int) -> str:

@@ -39,6 +39,7 @@ _COUNTERS: dict[str, Callable[[Row], int]] = {
     "runs_abandoned": lambda row: row.abandoned,
     "runs_inside": lambda row: row.inside.get("calls", 0),
     "abandoned_tokens": lambda row: row.abandoned_tokens,
+    "duplicates": lambda row: row.duplicates,
     "hand_offs": lambda row: sum(row.hand_offs.values()),
     "findings": lambda row: sum(row.findings.values()),
     "judge_calls": lambda row: row.count,
@@ -47,9 +48,15 @@ _COUNTERS: dict[str, Callable[[Row], int]] = {
 }
 # The two sums of which a ratio is made.
 _RATIOS: dict[str, tuple[Callable[[Row], float], Callable[[Row], float]]] = {
-    "error_rate": (lambda row: row.failed, lambda row: row.count),
-    "run_error_rate": (lambda row: row.failed, lambda row: row.count),
-    "tool_error_rate": (lambda row: row.failed, lambda row: row.count),
+    # What a fault plan broke is no failure of the target's.
+    **dict.fromkeys(
+        ("error_rate", "run_error_rate", "tool_error_rate"),
+        (lambda row: row.failed - row.injected_failed, lambda row: row.count),
+    ),
+    **dict.fromkeys(
+        ("availability", "run_availability", "tool_availability"),
+        (lambda row: row.count - row.failed, lambda row: row.count),
+    ),
     "amplification": (lambda row: row.attempts, lambda row: row.count + row.cancelled),
     "cached_share": (lambda row: row.tokens.cache_read, lambda row: row.tokens.input),
     "cost_per_success": (lambda row: picousd_of(row.cost_usd) / PICOUSD, lambda row: row.count - row.failed),
@@ -204,8 +211,18 @@ def _ratio(name: str, rows: Sequence[Row], count: int) -> _Observed:
 
 def _whole_test(check: Check, summary: Summary) -> _Observed:
     """Counters of the test itself: none counted is a number too, so it is its own sample."""
+    if check.metric.name == "wasted_cost":
+        return _wasted_cost(check, summary)
     total = getattr(summary.totals, check.metric.name)
     return _rated(check, float(total), max(total, check.min_samples), summary.test.duration_s)
+
+
+def _wasted_cost(check: Check, summary: Summary) -> _Observed:
+    done = summary.totals.calls + summary.totals.runs
+    if summary.totals.unpriced_calls:
+        return _Observed(None, done, _unpriced([row for row in summary.rows if row.unpriced], summary))
+    dollars = picousd_of(summary.totals.wasted_cost_usd) / PICOUSD
+    return _rated(check, dollars, max(done, check.min_samples) if done else 0, summary.test.duration_s)
 
 
 def _rated(check: Check, number: float, samples: int, seconds: float) -> _Observed:
@@ -247,6 +264,10 @@ def _arrivals(check: Check, summary: Summary) -> _Observed:
 def _finding(check: Check, summary: Summary) -> _Observed:
     """What the test's shape found: a single number, so it is all the samples there can be."""
     name = check.metric.name
+    if name == "recovery_time" and summary.resilience.windows:
+        return _recovery(check, summary)
+    if name == "runs_hung":
+        return _hung(check, summary)
     in_vain, shape = _NOT_FOUND[name]
     metrics = summary.shape.metrics if summary.shape is not None else {}
     if name not in metrics:
@@ -254,6 +275,24 @@ def _finding(check: Check, summary: Summary) -> _Observed:
         return _Observed(None, 0, f"this test has {other} instead" if other else f"no --shape {shape} in this test")
     number = metrics[name]
     return _Observed(number, check.min_samples, "" if number is not None else in_vain)
+
+
+def _recovery(check: Check, summary: Summary) -> _Observed:
+    """The slowest recovery of all windows; none of them may be without."""
+    windows = summary.resilience.windows
+    failed = [window for window in windows if window.recovery_s is None]
+    if failed:
+        # Until the test is over it may yet come: nothing is known, so that it ends no test.
+        return _Observed(None, 0, f"{failed[0].name}: {failed[0].recovery}")
+    return _Observed(max(window.recovery_s or 0.0 for window in windows), check.min_samples)
+
+
+def _hung(check: Check, summary: Summary) -> _Observed:
+    """The runs of all windows that hung."""
+    windows = summary.resilience.windows
+    if not any(window.runs for window in windows):
+        return _Observed(None, 0, "no run in a fault window" if windows else "no fault window in this test")
+    return _Observed(float(sum(window.runs_hung for window in windows)), check.min_samples)
 
 
 def _course(check: Check, summary: Summary) -> tuple[courses.Course, list[float]]:

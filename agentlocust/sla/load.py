@@ -19,7 +19,9 @@ DEFAULT_ERROR_RATE = "error_rate < 1%"
 DEFAULT_TASK_ERRORS = "sum(task_errors) <= 0"
 MAX_CHECKS = 1000
 
-_ERROR_METRICS = frozenset({"error_rate", "run_error_rate", "tool_error_rate", "failed", "runs_failed", "tools_failed"})
+_ERROR_METRICS = frozenset(
+    {"error_rate", "availability", "run_error_rate", "tool_error_rate", "failed", "runs_failed", "tools_failed"}
+)
 _FILE_ENDINGS = (".yaml", ".yml", ".json")
 
 

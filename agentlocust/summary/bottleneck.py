@@ -101,7 +101,7 @@ def _told(summary: Summary, cause: str) -> list[str]:
 def _dead(summary: Summary) -> list[str]:
     last = list(takewhile(lambda point: point.failed == point.calls, reversed(summary.series)))
     lost = sum(point.calls for point in last)
-    refused = sum(row.failures.get(kind, 0) for row in _rows(summary, Kind.LLM) for kind in ("connect", "reset"))
+    refused = sum(_own(row, kind) for row in _rows(summary, Kind.LLM) for kind in ("connect", "reset"))
     if sum(bool(point.calls) for point in last) < DEAD_STEPS or refused < DEAD_SHARE * lost:
         return []
     return [f"from {last[-1].t:.0f} s on none of {lost:,} calls reached it"]
@@ -292,8 +292,13 @@ def _rows(summary: Summary, kind: Kind) -> list[Row]:
 def _failed_share(summary: Summary, kind: FailureKind) -> tuple[float, int]:
     rows = _rows(summary, Kind.LLM)
     calls = sum(row.count for row in rows)
-    failed = sum(row.failures.get(str(kind), 0) for row in rows)
+    failed = sum(_own(row, kind) for row in rows)
     return (failed / calls if calls else 0.0), calls
+
+
+def _own(row: Row, kind: str) -> int:
+    """The target's own failures of a kind: what the test's fault plan broke tells nothing of its limits."""
+    return row.failures.get(str(kind), 0) - row.injected_failures.get(str(kind), 0)
 
 
 def _sum(row: Row, metric: str) -> float:

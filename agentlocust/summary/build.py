@@ -19,8 +19,10 @@ from agentlocust.summary.model import FailureSample, OwnMetric, Row, Summary, Te
 from agentlocust.summary.outermost import outermost
 from agentlocust.summary.parts import Stats, Tokens
 from agentlocust.summary.phases import phase_rows
+from agentlocust.summary.resilience import resilience
 from agentlocust.summary.series import series_points
 from agentlocust.units import picousd_of, usd_text
+from agentlocust.windows import Windows
 
 CENSORED_SHARE = 0.01  # beyond it percentiles miss the slowest calls noticeably
 
@@ -109,14 +111,14 @@ class TestFacts:
     users_at: Mapping[int, int] = field(default_factory=dict)
     monitor: Mapping[str, Any] = field(default_factory=dict)
     faults: Mapping[str, Any] = field(default_factory=dict)
-    resilience: Mapping[str, Any] = field(default_factory=dict)
+    windows: Windows = field(default_factory=lambda: Windows(()))
     capacity: Mapping[str, Any] = field(default_factory=dict)
     budget: Mapping[str, Any] = field(default_factory=dict)
 
 
 def build_summary(ledger: Ledger, facts: TestFacts) -> Summary:
     """The Summary of a test, without a verdict. Neither argument is changed or kept."""
-    keys = sorted(key for key in ledger.rows if key[0] not in (Kind.METRIC, Kind.ARRIVAL))
+    keys = sorted(key for key in ledger.rows if key[0] not in (Kind.METRIC, Kind.ARRIVAL, Kind.WINDOW))
     rows = [_row(key, ledger.rows[key]) for key in keys]
     totals = _totals(rows, ledger)
     series = series_points(ledger, facts.users_at)
@@ -155,7 +157,7 @@ def build_summary(ledger: Ledger, facts: TestFacts) -> Summary:
         generator=build_generator(facts.health),
         monitor=dict(facts.monitor),
         faults=dict(facts.faults),
-        resilience=dict(facts.resilience),
+        resilience=resilience(ledger, facts.windows, facts.duration_s),
         capacity=dict(facts.capacity),
         budget=dict(facts.budget),
     )
@@ -182,6 +184,10 @@ def _row(key: Key, row: ledger_rows.Row) -> Row:
         unpriced=counts.get("unpriced", 0),
         abandoned=counts.get("abandoned", 0),
         abandoned_tokens=counts.get("abandoned_tokens", 0),
+        injected=counts.get("injected", 0),
+        injected_failed=counts.get("injected_failed", 0),
+        injected_failures=_prefixed(counts, "injected:"),
+        duplicates=counts.get("duplicates", 0),
         failures=_prefixed(counts, "failure:"),
         statuses=_prefixed(counts, "status:"),
         ends=_prefixed(counts, "end:"),
@@ -244,7 +250,15 @@ def _totals(rows: Sequence[Row], ledger: Ledger) -> Totals:
         ),
         cost_usd=usd_text(sum(picousd_of(row.cost_usd) for row in calls) + reported),
         unpriced_calls=sum(row.unpriced for row in calls),
+        wasted_tokens=ledger.counts.get("wasted_tokens", 0),
+        wasted_cost_usd=usd_text(ledger.counts.get("wasted_picousd", 0)),
         unpriced_models=sorted({row.model for row in calls if row.unpriced}),
+        injected=sum(row.injected for row in calls),
+        injected_failed=sum(row.injected_failed for row in calls),
+        runs_injected=sum(row.injected for row in runs),
+        runs_injected_failed=sum(row.injected_failed for row in runs),
+        tools_injected=sum(row.injected for row in tools),
+        tools_injected_failed=sum(row.injected_failed for row in tools),
         judge_calls=sum(row.count for row in judges),
         judge_failed=sum(row.failed for row in judges),
         judge_cost_usd=usd_text(sum(picousd_of(row.cost_usd) for row in judges)),

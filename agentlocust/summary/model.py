@@ -13,6 +13,7 @@ from pydantic import Field, ValidationError
 from agentlocust.errors import ConfigError
 from agentlocust.summary.load_model import Arrivals, PhaseModel, PhaseRow, ShapeModel
 from agentlocust.summary.parts import Count, Part, Stats, Tokens, Usd
+from agentlocust.summary.resilience_model import Resilience
 
 SCHEMA_VERSION: Literal[1] = 1
 
@@ -146,6 +147,14 @@ class Totals(Part):
     cost_usd: Usd = "0"
     unpriced_calls: Count = 0
     unpriced_models: list[str] = []
+    injected: Count = 0
+    injected_failed: Count = 0
+    runs_injected: Count = 0
+    runs_injected_failed: Count = 0
+    tools_injected: Count = 0
+    tools_injected_failed: Count = 0
+    wasted_tokens: Count = 0
+    wasted_cost_usd: Usd = "0"
     judge_calls: Count = 0
     judge_failed: Count = 0
     judge_cost_usd: Usd = "0"
@@ -156,8 +165,10 @@ class Row(Part):
     """Everything of one kind, name, model, phase and labels. `count` is completed and failed.
 
     `sketches` hold each metric's whole distribution (see `Sketch.encode`), so that any percentile
-    can be had later. Times are of successes, save `failed_latency`. Of runs, `ends` counts why they
-    ended, `findings` in how many a detector found something, `hand_offs` to which agents they were handed,
+    can be had later. `injected` calls, runs or tool calls were struck by faults of the test's own plan,
+    of which `injected_failed` failed for that (`injected_failures` by kind; they are among the failed).
+    Times are of successes, save `failed_latency`. Of runs, `ends` counts why they ended, `findings`
+    in how many a detector found something, `hand_offs` to which agents they were handed,
     `inside` how much of the counters are of runs inside others, which hold their figures too.
     """
 
@@ -175,7 +186,11 @@ class Row(Part):
     unpriced: Count = 0
     abandoned: Count = 0
     abandoned_tokens: Count = 0
+    injected: Count = 0
+    injected_failed: Count = 0
+    duplicates: Count = 0
     failures: dict[str, int] = {}
+    injected_failures: dict[str, int] = {}
     statuses: dict[str, int] = {}
     ends: dict[str, int] = {}
     findings: dict[str, int] = {}
@@ -240,6 +255,7 @@ class Point(Part):
     users: Count | None = None
     calls: Count = 0
     failed: Count = 0
+    injected_failed: Count = 0
     runs: Count = 0
     runs_failed: Count = 0
     output_tokens: Count = 0
@@ -289,7 +305,7 @@ class Summary(Part):
     bottleneck: dict[str, Any] = {}
     drift: list[dict[str, Any]] = []
     faults: dict[str, Any] = {}
-    resilience: dict[str, Any] = {}
+    resilience: Resilience = Resilience()
     capacity: dict[str, Any] = {}
     budget: dict[str, Any] = {}
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from agentlocust.summary.model import Row
 from agentlocust.units import picousd_of, usd_text
 
-_COUNTERS = {"calls": "count", "failed": "failed", "cancelled": "cancelled", "abandoned": "abandoned"}
+_COUNTERS = {"calls": "count"} | {
+    name: name for name in ("failed", "cancelled", "abandoned", "injected", "injected_failed")
+}
 
 
 def outermost(row: Row) -> Row:

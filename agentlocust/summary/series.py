@@ -31,6 +31,7 @@ def series_points(ledger: Ledger, users_at: Mapping[int, int], *, since_s: float
                 users=users_by_step.get(step),
                 calls=row.counts.get("calls", 0),
                 failed=row.counts.get("failed", 0),
+                injected_failed=row.counts.get("injected_failed", 0),
                 runs=row.counts.get("runs", 0),
                 runs_failed=row.counts.get("runs_failed", 0),
                 output_tokens=row.counts.get("output", 0),

@@ -14,6 +14,7 @@ from locust.user.task import LOCUST_STATE_STOPPING, LOCUST_STATE_WAITING
 from agentlocust.budget import Refused, Reserved, cost_of
 from agentlocust.dialects.base import Decoded, Dialect
 from agentlocust.failures import Failure, FailureKind
+from agentlocust.faults import injection
 from agentlocust.mock.behaviour import split_model
 from agentlocust.pricing.worst_case import output_limit
 from agentlocust.records import Call, Labels
@@ -22,12 +23,14 @@ from agentlocust.shapes.gate import Gate
 from agentlocust.shapes.prompts import Prompt
 from agentlocust.shapes.schedule import Start
 from agentlocust.sla import Slo
+from agentlocust.users.faults import Turns, operation_of
 from agentlocust.users.load import Load
 from agentlocust.users.meter import Asked, Meter
 from agentlocust.users.purse import Reservation
 from agentlocust.users.reply import Check, Reply, fill_reply, judged
 from agentlocust.users.run import Run
-from agentlocust.wire.exchange import Exchange, HttpRequest, Timeouts
+from agentlocust.wire.exchange import HttpRequest, Timeouts
+from agentlocust.wire.injected import open_exchange
 from agentlocust.wire.pool import Pool
 from agentlocust.wire.tap import Outcome, Tap, cut_by
 from agentlocust.wire.target import Key, Target, key_from_environment
@@ -51,7 +54,8 @@ class AgentUser(User):
     may record); `timeouts`; `max_retries` (of `client`, 0); `strict_stream` (a stream must bring
     its terminal event; False accepts a finish reason, for servers that send none); `shape` (the
     load over time, as `--shape` has it); `arrivals` (tasks begin at a rate, `poisson("20/s")`);
-    `run_budget` (what an agent run may spend, `"$0.05"`).
+    `run_budget` (what an agent run may spend, `"$0.05"`) and `read_only_tools` (names of those that may
+    be executed twice: they have no effect).
     """
 
     abstract = True
@@ -70,6 +74,7 @@ class AgentUser(User):
     shape: str = ""
     arrivals: Arrivals | None = None
     run_budget: str = ""
+    read_only_tools: Sequence[str] = ()
 
     guarded: ClassVar[bool] = True  # a budget holds its calls back; it cannot those of a service
     key_variable: ClassVar[str] = ""
@@ -91,6 +96,7 @@ class AgentUser(User):
         if self.load.think_s is not None:
             self.wait_time = self.load.pause  # type: ignore[method-assign]  # as Locust asks users to set it
         self.current_run: Run | None = None
+        self.turns = Turns(self)
         self.random = random.Random(random.getrandbits(64))  # drawn from the test's seed
         self.target = Target.parse(self._host())
         self.pool = Pool()
@@ -98,6 +104,11 @@ class AgentUser(User):
         self.meter.scrubber.know((self._key.value,))  # whatever its variable is called
         self._slo = Slo.parse(self.goodput) if self.goodput else None
         self._client: Any = None
+
+    @classmethod
+    def replies(cls) -> tuple[injection.Asked, ...]:
+        """The kinds of requests that it makes, as fault plans see them; none when nobody can tell before."""
+        return ()
 
     @classmethod
     def check_settings(cls) -> object:
@@ -239,11 +250,14 @@ class AgentUser(User):
             raise
         if reservation.waited:  # for money: none of the target's doing
             started_ns = time.monotonic_ns()
-        tap = Tap(dialect, streamed=streamed, strict=self.strict_stream, started_ns=started_ns)
-        request = HttpRequest("POST", self.target.origin, self.target.path_of(dialect.path), self._headers(), encoded)
-        exchange = Exchange(self.pool, request, self.timeouts)
-        tap.watch(exchange)
         asked = self._asked(name, dialect, str(body.get("model", "")), encoded, _labels(labels))
+        path = self.target.path_of(dialect.path)
+        faults = self.turns.call(dialect, asked.model, streamed, path, asked.name)
+        tap = Tap(dialect, streamed=streamed, strict=self.strict_stream, started_ns=started_ns)
+        tap.hears = faults is not None and faults.tells
+        request = HttpRequest("POST", self.target.origin, path, self._headers(), encoded)
+        exchange = open_exchange(self.pool, request, self.timeouts, faults)
+        tap.watch(exchange)
         try:
             exchange.send()
             exchange.wait_end()
@@ -292,6 +306,7 @@ class AgentUser(User):
         """As `_issue`, for a run that is no part of another."""
         if self.load.runs is not None:
             self.load.runs.take(self)
+        self.turns.begin_run()
         start = self.start_of_task
         if start is None or start is self._start_of_run:
             return 0
@@ -306,16 +321,18 @@ class AgentUser(User):
             ("Accept", "text/event-stream, application/json"),
             ("Accept-Encoding", "identity"),
             ("User-Agent", "agentlocust"),
+            *self.meter.marks(self.target.origin),
         ]
 
     def _asked(self, name: str, dialect: Dialect, model: str, body: bytes, labels: Labels) -> Asked:
         run = self.current_run
         return Asked(
-            name=name or (run.name if run is not None else _operation(dialect)),
+            name=name or (run.name if run is not None else operation_of(dialect)),
             model=split_model(model)[0],  # what follows tells the mock how to behave
             body=body,
             labels=labels or (run.labels if run is not None else ()),
             good=self._slo.met if self._slo is not None else None,
+            repeats=run.repeats if run is not None else None,
         )
 
     def _finish(
@@ -377,10 +394,6 @@ def _conversation(prompt: Prompt, system: str | None) -> tuple[str | None, str |
     told = [message["content"] for message in prompt.messages if message["role"] in ("system", "developer")]
     turns = [message for message in prompt.messages if message["role"] in ("user", "assistant")]
     return ("\n".join(told) if system is None and told else system), turns
-
-
-def _operation(dialect: Dialect) -> str:
-    return "embed" if dialect.path.endswith("/embeddings") else "chat"
 
 
 def _labels(labels: Mapping[str, str] | None) -> Labels:

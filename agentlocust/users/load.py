@@ -18,6 +18,7 @@ from agentlocust.shapes.schedule import Schedule, Segment
 from agentlocust.shapes.trace import TracePart
 from agentlocust.users.permits import Permits
 from agentlocust.users.purse import Guard
+from agentlocust.windows import Window, Windows
 
 if TYPE_CHECKING:
     from agentlocust.users.meter import Meter
@@ -59,6 +60,7 @@ class Load:
         takes what a budget's keeper is to know of the money here.
         """
         self.end()
+        self._meter.faults.begin(order.get("faults"), index=index, parts=count)
         self.think_s = order["think_s"]
         self._shares = order["shares"]
         seed = order["seed"]
@@ -71,6 +73,9 @@ class Load:
         self.guard = None
         if limits is not None:
             self.guard = Guard(self._meter.prices, tell, shared=limits["shared"], run=limits["run"])
+        phased = tuple((name, phase) for name, phase in order["phased"])
+        windows = Windows(tuple(Window(*window) for window in order["windows"]), phased)
+        self._meter.expect(windows, order["age_s"])
         for name in self._shares:
             # The same seed everywhere: each process draws the arrivals of all and takes its share of them.
             rng = random.Random(f"{seed}/{name}")
@@ -134,6 +139,7 @@ class Load:
     def end(self) -> None:
         """The test is over: what came due and never began is counted."""
         self.close()
+        self._meter.faults.end()
         self.count_offered()
         prompts = self.prompts.dataset
         if prompts is not None:

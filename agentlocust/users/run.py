@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING, Any, Self
 
 import gevent
 
+from agentlocust.backoff import Repeats
 from agentlocust.diagnosis import diagnose
 from agentlocust.dialects.base import Decoded, Dialect, ToolRequest, ToolResult
 from agentlocust.errors import ConfigError
 from agentlocust.failures import FailureKind
+from agentlocust.faults.catalogue import explains
 from agentlocust.ledger import MAX_VALUE
 from agentlocust.records import AgentRun, Call, EndReason, Finding, Labels, ToolCall
-from agentlocust.steps import ToolStep, digest, items_in, raw_digest, result_text
+from agentlocust.steps import Done, ToolStep, digest, items_in, raw_digest, result_text
 from agentlocust.tally import Tally
 from agentlocust.tool_schemas import ToolReader
 from agentlocust.users.observed import Texts, call_step, saving_by
@@ -60,6 +62,10 @@ class Run:
         self.parent = user.current_run
         self.user = user
         self.tally = Tally()
+        # By which an agent's own requests can be told to be this run's.
+        self.trace: str = self.parent.trace if self.parent is not None else ""  # of one begun
+        self.repeats: Repeats = self.parent.repeats if self.parent is not None else Repeats()
+        self._done: Done = self.parent._done if self.parent is not None else Done()
         self._meter = user.meter
         self._dialect = dialect
         self._started_ns = 0
@@ -69,6 +75,9 @@ class Run:
         self._end: EndReason | None = None
         self._failed_as: EndReason | None = None
         self._abandoned = False
+        self._faults: dict[str, None] = {}  # that struck what it called, each once
+        self._injected = False  # what failed it
+        self._tool_injected = False
         self._tools: ToolReader = _tools_of(type(user))
         self._texts = Texts(user.meter)
         self._bodies: dict[str, bytes] = {}  # how each conversation's last request began
@@ -118,10 +127,16 @@ class Run:
         """Mark the run failed; the first reason is kept."""
         self._fail(why, EndReason.ERROR)
 
-    def _fail(self, why: str, reason: EndReason) -> None:
+    def _fail(self, why: str, reason: EndReason, *, injected: bool | None = None) -> None:
         if not self.error:
             self.error = why or "failed"
             self._failed_as = reason
+            self._injected = self._explained(reason) if injected is None else injected
+
+    def _explained(self, reason: EndReason) -> bool:
+        """Whether a fault that failed no call of its own accounts for how the agent ended: by what it was told."""
+        kind = FailureKind.TIMEOUT if reason is EndReason.TIMEOUT else FailureKind.CHECK
+        return self._tool_injected or explains(self._faults, kind)
 
     def end(self, reason: EndReason | str, why: str = "") -> None:
         """Say why the run ends, e.g. `run.end("max_turns")`; with a `why` it also failed. Raises ValueError."""
@@ -183,10 +198,11 @@ class Run:
         if decoded is not None and call.ok:
             self.answer = decoded.text
             self._unanswered = list(decoded.tool_calls)
+        self._faults.update(dict.fromkeys(call.faults))
         if call.failure is not None and not call.cancelled:
             timed_out = call.failure.kind is FailureKind.TIMEOUT
             reason = EndReason.TIMEOUT if timed_out else EndReason.ERROR
-            self._fail(f"call failed: {call.failure.kind}", reason)
+            self._fail(f"call failed: {call.failure.kind}", reason, injected=call.failure.injected)
 
     def _repeats(self, key: str, body: bytes) -> bool:
         """Whether a request begins as the last of its conversation did."""
@@ -224,15 +240,21 @@ class Run:
         error: str = "",
         cancelled: bool = False,
         agent: str = "",
+        faults: tuple[str, ...] = (),
+        injected: bool = False,
     ) -> None:
         """Record a tool call that was run elsewhere. `started` is monotonic seconds, `arguments` JSON text.
 
-        `id` is the model's for it, if it asked for it: then it is no longer open.
+        `id` is the model's for it, if it asked for it: then it is no longer open. `faults` struck it;
+        `injected`: for that it failed.
         """
+        self._faults.update(dict.fromkeys(faults))
+        self._tool_injected |= injected
         self._unanswered = [ask for ask in self._unanswered if ask.id != id or not id]
         text = result_text(result)
         items = None if error else items_in(result)
-        self._add_tool(name, started, latency, arguments, text, items, error, agent or self.agent, cancelled)
+        who = agent or self.agent
+        self._add_tool(name, started, latency, arguments, text, items, error, who, cancelled, faults, injected)
 
     def _add_tool(
         self,
@@ -245,11 +267,15 @@ class Run:
         error: str,
         agent: str,
         cancelled: bool,
+        faults: tuple[str, ...] = (),
+        injected: bool = False,
     ) -> None:
         meter = self._meter
         name = meter.scrubber.name(name)
         phase = meter.phase_at(started)
-        meter.record_tool(ToolCall(name, started, latency, error, cancelled, phase, self.labels))
+        again = name not in self.user.read_only_tools and self._done.again(name, arguments)
+        tool = ToolCall(name, started, latency, error, cancelled, phase, self.labels, again, faults, injected)
+        meter.record_tool(tool)
         step = ToolStep(
             name,
             started,
@@ -267,16 +293,18 @@ class Run:
     def request_ended(self, record: AgentRun) -> None:
         """A run inside this one, or a request to an agent that is a service, ended: its figures are this one's too."""
         self.tally.add_run(record)
+        self._faults.update(dict.fromkeys(record.faults))
         if record.abandoned:
             self._abandoned, self._end = True, EndReason.ABANDONED
         if record.error:
-            self._fail(f"{record.name}: {record.error}", record.end_reason)
+            self._fail(f"{record.name}: {record.error}", record.end_reason, injected=record.injected)
 
     # -- from start to end ---------------------------------------------------------------------
 
     def __enter__(self) -> Self:
         begun_ns = self.user._begin_run() if self.parent is None else 0
         self._started_ns = begun_ns or time.monotonic_ns()
+        self.trace = self.trace or self.user.turns.new_trace()
         self.user.current_run = self
         return self
 
@@ -332,6 +360,8 @@ class Run:
             id=random.getrandbits(63),
             phase=self._meter.phase_at(started),
             labels=self.labels,
+            faults=tuple(self._faults),
+            injected=bool(self.error) and self._injected,
         )
 
     def _end_reason(self) -> EndReason:

@@ -273,3 +273,18 @@ def test_a_judge_is_no_part_of_what_is_tested() -> None:
     ((key, row),) = ledger.rows.items()
     assert (key[0], row.counts["calls"], row.counts["failed"], row.counts["cancelled"]) == ("JUDGE", 2, 1, 1)
     assert (row.counts["cost_picousd"], row.sketches["judge_latency"].count, ledger.seconds) == (7, 1, {})
+
+
+def test_injected_failures_are_counted_apart():
+    """Struck calls, those that failed for it by kind, and each fault's strikes; organic failures beside them."""
+    ledger = Ledger()
+    injected = Failure(FailureKind.RATE_LIMITED, "x", 429, injected=True)
+    organic = Failure(FailureKind.OVERLOADED, "y", 503)
+    ledger.add_call(Call("a", "m", 0.0, 1.0, failure=injected, faults=("rate_limit", "rate_limit"), attempts=2), 0)
+    ledger.add_call(Call("a", "m", 0.0, 1.0, failure=organic, faults=("latency",)), 0)
+    ledger.add_call(Call("a", "m", 0.0, 1.0, failure=organic), 0)
+    ((_, row),) = ledger.select("LLM")
+    wanted = {"failed": 3, "injected": 2, "injected_failed": 1, "injected:rate_limited": 1, "failure:overloaded": 2}
+    assert {name: row.counts.get(name) for name in wanted} == wanted
+    assert ledger.counts == {"fault:rate_limit": 2, "fault:latency": 1}
+    assert ledger.seconds[0].counts["injected_failed"] == 1

@@ -32,10 +32,10 @@ def built(ledger: Ledger | None = None, **parts: Any) -> Summary:
     return build_summary(ledger, facts).model_copy(update=parts)
 
 
-def failing(kind: FailureKind, n: int) -> Summary:
+def failing(kind: FailureKind, n: int, *, injected: bool = False) -> Summary:
     ledger = Ledger()
     for _ in range(n):
-        ledger.add_call(Call("chat", "m", 0.0, 0.01, failure=Failure(kind, "no")), 1)
+        ledger.add_call(Call("chat", "m", 0.0, 0.01, failure=Failure(kind, "no", injected=injected)), 1)
     return built(ledger)
 
 
@@ -161,6 +161,8 @@ HEALTHY: dict[str, Callable[[], Summary]] = {
     ),
     "few readings": lambda: built(subjects={"target:8000": {"cpu": {"points": [[0, 1000], [1, 1000]]}}}),
     "a few refused": lambda: failing(FailureKind.CONNECT, 10),
+    "refused by the test's own plan": lambda: failing(FailureKind.CONNECT, 250, injected=True),
+    "limited by the test's own plan": lambda: failing(FailureKind.RATE_LIMITED, 250, injected=True),
     "connections kept": lambda: opening(0.1, reused=True),
     "connections opened at once": lambda: opening(0.001, reused=False),
     "steady times": lambda: loaded(flat(0.2), flat(0.02)),

@@ -35,7 +35,9 @@ def user():
     meter.ledger.captured.keep(10)
     permits = SimpleNamespace(ended=lambda *, cut: None)
     found = SimpleNamespace(meter=meter, current_run=None, load=SimpleNamespace(runs=permits), runs=[])
+    found.read_only_tools = ("look_up",)
     found._begin_run = lambda: 0
+    found.turns = SimpleNamespace(new_trace=lambda: "0" * 32)
     record = meter.record_run
 
     def recorded(run: AgentRun) -> None:
@@ -240,6 +242,15 @@ def test_a_tool_that_was_run_elsewhere_is_recorded(user):
     assert row.sketches["tool_latency"].sum == 250_000_000
 
 
+def test_what_has_no_effect_may_be_done_twice(user):
+    """A tool with equal arguments is a duplicate, unless it is named as one that only reads."""
+    with agent_run(user) as run:
+        for name in ("buy", "look_up") * 2:
+            run.tool_seen(name, 1.0, 0.5, arguments='{"order": 1}')
+    rows = {row_key[1]: row.counts for row_key, row in user.meter.ledger.rows.items() if row_key[0] == "TOOL"}
+    assert (rows["buy"].get("duplicates", 0), rows["look_up"].get("duplicates", 0)) == (1, 0)
+
+
 def test_findings_are_made_when_the_run_ends(user):
     """From its own steps, with the schema that its own request held."""
     with agent_run(user) as run:
@@ -279,3 +290,32 @@ def test_a_black_box_request_inside_a_run_counts_in_it(user):
     (record,) = user.runs
     assert (record.usage.output, record.tool_calls, record.abandoned, record.end_reason) == (9, 2, True, "abandoned")
     assert not record.reported
+
+
+@pytest.mark.parametrize(
+    ("seen", "injected"),
+    [
+        (lambda run: run.call_ended(struck("reset", FailureKind.RESET, injected=True)), True),
+        (lambda run: run.call_ended(struck("reset", FailureKind.SERVER_ERROR)), False),
+        (lambda run: (run.call_ended(struck("refusal")), run.check(ok=False, why="declined")), True),
+        (lambda run: (run.call_ended(struck("latency")), run.check(ok=False, why="wrong")), False),
+        (lambda run: (run.check(ok=False, why="wrong"), run.call_ended(struck("reset", FailureKind.RESET))), False),
+        (lambda run: run.call_ended(struck("latency")), False),
+    ],
+)
+def test_a_run_that_a_fault_failed_says_so(user, seen, injected):
+    """By the first thing that failed it; what struck it is on its record either way, and counted with its calls."""
+    with agent_run(user) as run:
+        seen(run)
+    (record,) = user.runs
+    assert record.injected is injected
+    assert len(record.faults) == 1
+    [row] = [row for key, row in user.meter.ledger.rows.items() if key[0] == "AGENT"]
+    assert row.counts["injected"] == 1
+    assert row.counts.get("injected_failed", 0) == injected
+    assert not any(name.startswith("fault:") for name in user.meter.ledger.counts)
+
+
+def struck(fault, kind=None, *, injected=False):
+    failure = Failure(kind, "no", injected=injected) if kind is not None else None
+    return call(failure=failure, faults=(fault,))
