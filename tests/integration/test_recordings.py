@@ -184,9 +184,23 @@ def share_gpt():
     return json.dumps([{"id": n, "conversations": each} for n, each in enumerate(turns)])
 
 
-@WORKERS
-@pytest.mark.parametrize("written", [jsonl, csv, share_gpt])
-@pytest.mark.parametrize("order", ["in-order", "shuffle"])
+@pytest.mark.parametrize(
+    ("written", "order", "way"),
+    [
+        (jsonl, "in-order", "local"),
+        (csv, "shuffle", "local"),
+        (share_gpt, "in-order", "local"),
+        (jsonl, "shuffle", "processes"),
+        (csv, "in-order", "processes"),
+        pytest.param(share_gpt, "shuffle", "processes", marks=pytest.mark.long),
+        pytest.param(jsonl, "shuffle", "local", marks=pytest.mark.long),
+        pytest.param(share_gpt, "shuffle", "local", marks=pytest.mark.long),
+        pytest.param(csv, "in-order", "local", marks=pytest.mark.long),
+        pytest.param(jsonl, "in-order", "processes", marks=pytest.mark.long),
+        pytest.param(share_gpt, "in-order", "processes", marks=pytest.mark.long),
+        pytest.param(csv, "shuffle", "processes", marks=pytest.mark.long),
+    ],
+)
 def test_a_pass_asks_every_prompt_once(tmp_path, written, order, way):
     """Each worker has its own part of them, whatever it is written in."""
     (tmp_path / "prompts.txt").write_text(written())
@@ -197,7 +211,7 @@ def test_a_pass_asks_every_prompt_once(tmp_path, written, order, way):
         assert result.summary["warnings"] == []
     elif len(heard) == 2:  # the quicker worker may have begun its part again
         assert not heard[0].keys() & heard[1].keys()
-        assert sum(map(len, heard)) >= 30
+        assert sum(map(len, heard)) > len(PROMPTS) / 2  # more than one of the two parts
     if way == "local":
         text = next(tmp_path.glob("heard-*.txt")).read_text()
         assert (text.splitlines() == PROMPTS) is (order == "in-order")
