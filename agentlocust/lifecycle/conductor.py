@@ -16,6 +16,8 @@ from locust.runners import LocalRunner, MasterRunner, Runner
 
 from agentlocust.errors import AgentLocustError
 from agentlocust.health import Health
+from agentlocust.lifecycle.beside import start_proxy, tell_time
+from agentlocust.lifecycle.blunt_faults import warn_of_blunt
 from agentlocust.lifecycle.driver import DrivenShape
 from agentlocust.lifecycle.load_plan import LoadPlan
 from agentlocust.lifecycle.load_test import LoadTest
@@ -24,6 +26,7 @@ from agentlocust.lifecycle.observation import is_condition
 from agentlocust.lifecycle.options import read_settings
 from agentlocust.lifecycle.orders import order_of_load
 from agentlocust.lifecycle.outputs import Outputs
+from agentlocust.lifecycle.proxying import PROXY
 from agentlocust.lifecycle.quota import Quota
 from agentlocust.lifecycle.reports import Reports
 from agentlocust.lifecycle.signals import end_children
@@ -103,10 +106,11 @@ class Conductor:
                 self._warn_of_kept_keys(users, Target.parse(host).origin)
             elif users:
                 self._warn_of_class_hosts(users)
-                test.mock = EmbeddedMock.start(settings.mock, settings.seed)
+                test.mock = EmbeddedMock.start(settings.mock, settings.seed, settings.faults_of_mock)
             test.watching = Watching(settings.watch, test.mock)
             reports.watching = test.watching
             self.meter.prices = settings.prices
+            self.meter.proxy_url = ""
             self.meter.begin(
                 mock_url=test.mock.url if test.mock is not None else "",
                 seed=settings.seed,
@@ -118,7 +122,10 @@ class Conductor:
             test.quota = Quota.of(self.plan)
             if settings.guarded:
                 test.spending = Spending(settings.budget, self._send_slice, test.wake.set)
-                tell_limits(settings.budget, users, settings.prices)
+                tell_limits(settings.budget, users, settings.prices, proxied=bool(settings.proxy))
+            warn_of_blunt(settings, users)
+            if settings.proxy:
+                start_proxy(test, self.meter)
             if self.master is not None:
                 self.master.begin(test)
             else:
@@ -135,6 +142,8 @@ class Conductor:
             self._refuse(f"{type(error).__name__}: {error}")
         test.begun = True
         test.started = test.measured_from = time.monotonic()
+        if test.proxying is not None:
+            tell_time(test, self.meter)
         logger.info("agentlocust: seed %d, target %s", settings.seed, test.mock.url if test.mock else "--host")
         if self.monitor is not None:
             self.monitor.begin()
@@ -142,6 +151,10 @@ class Conductor:
         self.begun.set()
 
     def _send_slice(self, worker: str, word: dict[str, Any]) -> None:
+        if worker == PROXY:
+            if self.current is not None and self.current.proxying is not None:
+                self.current.proxying.order(slice=word)
+            return
         if self.master is not None:
             self.master.send_slice(worker, word)
         elif self.meter.load.guard is not None:
@@ -192,7 +205,14 @@ class Conductor:
 
     def enter(self, phase: str, rates: tuple[float, float, float]) -> None:
         """A phase begins everywhere; in the open loop at a rate that goes from one to another in so many seconds."""
+        test = self.current
+        if test is not None:
+            test.windows = test.windows.entered(phase, time.monotonic() - test.started)
+            if test.proxying is not None:
+                test.proxying.order(phase=phase)
         if self.master is not None:
+            if self.meter.ordeal is not None:
+                self.meter.ordeal.enter(phase)  # for what its proxy saw
             self.master.enter(phase, rates)
         else:
             self.meter.load.enter(phase, rates)
@@ -212,6 +232,8 @@ class Conductor:
                 return
             self.current.restart_measuring()
             self.meter.restart()
+            if self.current.proxied is not None:
+                self.current.proxied.restart()
             if self.monitor is not None:
                 self.monitor.begin()
             if self.master is not None:
@@ -282,6 +304,11 @@ class Conductor:
         if self.monitor is not None:
             self.monitor.end()
         self.meter.load.end()
+        if test.proxying is not None and test.proxied is not None:
+            test.proxying.stop()
+            test.proxied.note(self.meter.take_notes())
+            test.proxied.finish()
+            logger.info("agentlocust: through the proxy: %s", test.proxied.told())
         if test.spending is not None:
             if self.meter.load.guard is not None:
                 self.meter.load.guard.report(idle=True)
@@ -304,6 +331,8 @@ class Conductor:
         """End the processes that stood beside the test."""
         if test.watching is not None:
             test.watching.stop()
+        if test.proxying is not None:
+            test.proxying.stop()
         if test.mock is not None:
             test.mock.stop()
 

@@ -18,10 +18,13 @@ from agentlocust.health import Health
 from agentlocust.ledger import Ledger
 from agentlocust.lifecycle.observation import is_condition
 from agentlocust.lifecycle.options import Settings
+from agentlocust.lifecycle.proxied import Proxied
+from agentlocust.lifecycle.proxying import Proxying
 from agentlocust.lifecycle.quota import Quota
 from agentlocust.lifecycle.reports import Reports
 from agentlocust.lifecycle.spending import Spending
 from agentlocust.lifecycle.watching import Watching
+from agentlocust.metrics import Kind
 from agentlocust.mock.embedded import EmbeddedMock
 from agentlocust.rating import load_rating
 from agentlocust.records import MAIN_PHASE, WARMUP_PHASE
@@ -33,6 +36,7 @@ from agentlocust.summary.drift import drifts
 from agentlocust.summary.generator import hold_to_rating
 from agentlocust.summary.load_model import ShapeModel
 from agentlocust.users.base import MOCK_HOST
+from agentlocust.windows import Windows
 from agentlocust.wire.target import Target
 
 if TYPE_CHECKING:
@@ -75,8 +79,12 @@ class LoadTest:
     quota: Quota = field(default_factory=Quota)
     watching: Watching | None = None
     spending: Spending | None = None
+    proxying: Proxying | None = None
+    proxied: Proxied | None = None
+    windows: Windows = field(init=False)  # as far as their phases have come
 
     def __post_init__(self) -> None:
+        self.windows = self.settings.windows
         self.measured_from = self.started
         stem = Path(self.environment.locustfile or "locustfile").stem
         self.id = f"{self.started_at:%Y-%m-%dT%H-%M-%S}-{stem}"
@@ -111,6 +119,35 @@ class LoadTest:
             }
         return summary
 
+    def _faults(self) -> dict[str, Any]:
+        """What was broken on purpose: the plan, and how often each of its faults struck an attempt."""
+        plan = self.settings.faults
+        if not plan:
+            return {}
+        counts = self.ledger.counts
+
+        def told(kind: Kind) -> dict[str, int]:
+            rows = [row.counts for _, row in self.ledger.select(kind)]
+            own = ("injected", "failed", "injected_failed")
+            struck, failed, injected = (
+                sum(row.get(name, 0) - row.get(f"inside:{name}", 0) for row in rows) for name in own
+            )
+            return {"struck": struck, "injected_failed": injected, "organic_failed": failed - injected}
+
+        calls = told(Kind.LLM)
+        return {
+            "plan": plan.text,
+            "seed": self.settings.seed,
+            "at": self.settings.faults_at,
+            "rules": plan.spans(),
+            "counts": {name: counts.get(f"fault:{name}", 0) for name in plan.names},
+            "calls": calls["struck"],
+            "injected_failed": calls["injected_failed"],
+            "organic_failed": calls["organic_failed"],
+            "runs": told(Kind.AGENT),
+            "tools": told(Kind.TOOL),
+        }
+
     def _target_is_here(self) -> bool:
         try:
             return self.mock is not None or Target.parse(self.environment.host or "").origin.is_loopback
@@ -141,6 +178,9 @@ class LoadTest:
             stop_reason=self.stop_reason,
             signal=self.signal,
             budget_picousd=self.settings.budget.total,
+            faults=self._faults(),
+            # What is open yet is looked at as if it ended now.
+            windows=self.windows.entered("", self.spans[-1].end_s if self.ended and self.spans else duration),
             budget=self.spending.facts() if self.spending is not None else {},
             validity="degraded" if self.problems or lost else "strained" if self.departed else "valid",
             validity_reasons=[*self.problems, *(f"worker {name} left before the end" for name in self.departed)],
@@ -171,9 +211,18 @@ class LoadTest:
     def _warnings(self) -> list[str]:
         counts, plan = self.ledger.counts, self.settings.load
         if plan.dataset is None:
-            return list(plan.notes)
+            return [*self._missed_faults(), *plan.notes]
         repeated = repeat_warning(counts.get("prompts_given", 0), counts.get("prompts_repeated", 0))
-        return [text for text in (plan.dataset.warning(), repeated, *plan.notes, *plan.dataset.notes) if text]
+        told = (*self._missed_faults(), plan.dataset.warning(), repeated, *plan.notes, *plan.dataset.notes)
+        return [text for text in told if text]
+
+    def _missed_faults(self) -> list[str]:
+        """The faults of the plan that struck nothing: a phase that never was, a call that nobody makes."""
+        if not self.ended:
+            return []
+        counts = self.ledger.counts
+        missed = [name for name in self.settings.faults.names if not counts.get(f"fault:{name}")]
+        return [f"the fault {name} struck nothing: look at its windows, phases and calls" for name in missed]
 
     def _shape(self) -> ShapeModel | None:
         plan = self.settings.load

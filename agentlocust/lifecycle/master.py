@@ -16,6 +16,7 @@ from locust.runners import STATE_MISSING
 
 from agentlocust.lifecycle.orders import order_of_load
 from agentlocust.lifecycle.reports import KEY, Reports
+from agentlocust.users.meter import RunNote
 
 if TYPE_CHECKING:
     from locust.env import Environment
@@ -118,6 +119,9 @@ class Master:
         """A worker's report arrived inside Locust's own."""
         if self._reports is not None and KEY in data:
             self._reports.take(worker, data[KEY])
+            if self._test is not None and self._test.proxied is not None and "runs" in data[KEY]:
+                told = data[KEY]["runs"]
+                self._test.proxied.note([_note(*note) for note in told["notes"]], told["host"])
             if self._test is not None and data[KEY]["test"] == self._test.number:
                 self._test.quota.report(worker, data[KEY]["delta"])
                 if self._test.quota.met(self._test.ledger):
@@ -240,6 +244,13 @@ class Master:
             self._news.wait()
 
 
+def _note(run: str, name: str, started_ns: int, ended_ns: int, row: Any, failed: str) -> RunNote:
+    if row is not None:
+        *names, labels = row
+        row = (*names, tuple((key, value) for key, value in labels))
+    return RunNote(run, name, started_ns, ended_ns, row, failed)
+
+
 def _enter(phase: str, rates: tuple[float, float, float]) -> dict[str, Any]:
     return {"phase": phase, "rates": list(rates)}
 
@@ -264,6 +275,7 @@ def _order_of(test: LoadTest, index: int, count: int) -> dict[str, Any]:
         "count": count,
         "convention": test.settings.convention.value,
         "mock_url": mock.url if mock is not None else "",
+        "proxy_url": test.proxying.url if test.proxying is not None else "",
         "mock_instance": mock.instance if mock is not None else "",
         "today": test.started_at.date().isoformat(),
         "capture_runs": test.settings.capture_runs,

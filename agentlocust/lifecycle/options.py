@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import inspect
+import math
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +17,9 @@ from agentlocust.budget import Budget, parse_amount
 from agentlocust.config import did_you_mean
 from agentlocust.conventions import Convention
 from agentlocust.errors import ConfigError
+from agentlocust.faults.plan import FaultPlan
 from agentlocust.lifecycle.load_plan import LoadPlan, read_load
+from agentlocust.lifecycle.proxying import ProxyPlan, read_proxy
 from agentlocust.lifecycle.spending import check_prices
 from agentlocust.lifecycle.watching import WatchPlan, read_watch
 from agentlocust.mock.behaviour import parse_spec
@@ -25,6 +28,8 @@ from agentlocust.sla import Check, Slo, load_checks
 from agentlocust.sla.load import with_defaults
 from agentlocust.units import parse_duration
 from agentlocust.users.base import MOCK_HOST, AgentUser
+from agentlocust.users.faults import PLACES
+from agentlocust.windows import Window, Windows, parse_windows
 from agentlocust.wire.target import Target
 
 STOP_TIMEOUT_S = 30  # without one Locust cuts calls in mid-stream, which are billed all the same
@@ -52,6 +57,15 @@ class Settings:
     guarded: bool  # the test's money is limited, or its runs'
     capture_runs: int
     capture_texts: bool
+    windows: Windows
+    faults: FaultPlan
+    faults_at: str
+    proxy: ProxyPlan
+
+    @property
+    def faults_of_mock(self) -> str:
+        """The plan that the embedded mock carries out."""
+        return self.faults.text if self.faults_at == "mock" else ""
 
 
 def add_options(parser: LocustArgumentParser) -> None:
@@ -97,6 +111,22 @@ def add_options(parser: LocustArgumentParser) -> None:
     add("--alert", action="append", default=[""], metavar="RULE", help="e.g. 'memory(target) > 2GB for 9s'; repeatable")
     add("--scrape", action="append", default=[""], metavar="URL", help="a target's Prometheus page; repeatable")
     add("--gpu", action="store_true", default=False, help="watch this machine's NVIDIA GPUs")
+    add(
+        "--faults",
+        default="",
+        metavar="PLAN",
+        help="what goes wrong on purpose: 'cut(after=10)@30s-60s', or a file",
+    )
+    add("--faults-at", default="transport", metavar="WHERE", help="who breaks it: transport, mock or proxy")
+    add("--proxy", action="append", default=[""], metavar="URL", help="meter what agents ask of it; NAME=URL: a tool's")
+    add("--proxy-port", type=int, default=0, metavar="N", help="where the proxy listens; 0: a free port, printed")
+    add(
+        "--resilience-windows",
+        action="append",
+        default=[""],
+        metavar="WINDOW",
+        help="outage@30s-60s, burst@spike",
+    )
     add("--pricing", action="append", default=[""], metavar="FILE", help="prices that win over ours; repeatable")
     for action in parser._actions:
         if action.dest == "stop_timeout":
@@ -166,6 +196,8 @@ def read_settings(
         cls.check_settings()
         cls.check_options(options)
     check_prices(budget, users, prices)
+    faults = FaultPlan.parse(options.agentlocust_faults)
+    plan = load or read_load(options, users)
     return Settings(
         checks=tuple(_checks(options.agentlocust_sla, users)),
         seed=seed or secrets.randbelow(MAX_SEED) + 1,
@@ -176,13 +208,31 @@ def read_settings(
         pricing=pricing,
         convention=_convention(options.agentlocust_ttft_as),
         allow_saturated=bool(options.agentlocust_allow_saturated),
-        load=load or read_load(options, users),
+        load=plan,
         watch=read_watch(options),
         budget=budget,
         guarded=bool(budget) or any(cls.run_budget for cls in users),
         capture_runs=_captured(options),
         capture_texts=bool(options.agentlocust_capture_texts),
+        faults=faults,
+        faults_at=_faults_at(options),
+        proxy=read_proxy(options),
+        windows=_windows(options, faults, driven=plan.driven),
     )
+
+
+def _faults_at(options: argparse.Namespace) -> str:
+    """Where the plan applies. Raises ConfigError."""
+    place = str(options.agentlocust_faults_at).strip().lower() or PLACES[0]
+    if place not in PLACES:
+        hint = did_you_mean(place, PLACES) or "one of " + ", ".join(PLACES)
+        raise ConfigError(f"no place {place!r}", where="--faults-at", hint=hint)
+    if place == "mock" and options.agentlocust_faults and options.host not in (None, "", MOCK_HOST):
+        what = "the embedded mock is not used: --host names another target"
+        raise ConfigError(what, where="--faults-at", hint="leave out --host, or give that mock its own --faults")
+    if place == "proxy" and options.agentlocust_faults and not any(options.agentlocust_proxy):
+        raise ConfigError("there is no proxy", where="--faults-at", hint="add --proxy https://…")
+    return place
 
 
 def _captured(options: argparse.Namespace) -> int:
@@ -229,3 +279,20 @@ def _place(cls: type[AgentUser]) -> str:
     except (OSError, TypeError):
         return cls.__name__
     return f"{Path(file).name}:{line}:{cls.__name__}" if file else cls.__name__
+
+
+def _windows(options: argparse.Namespace, faults: FaultPlan, *, driven: bool) -> Windows:
+    """Those that are named, and those of the fault plan that have a beginning and an end. Raises ConfigError."""
+    named = parse_windows(options.agentlocust_resilience_windows, "--resilience-windows")
+    if named.phased and not driven:
+        name, phase = named.phased[0]
+        what = f"{name} is for the phase {phase}, and the test has no shape"
+        raise ConfigError(what, where="--resilience-windows", hint="add --shape, or write outage@30s-60s")
+    planned = {
+        Window(rule.fault.name, window.start_s, window.end_s)
+        for rule in faults.rules
+        for window in rule.windows
+        if not window.phase and math.isfinite(window.end_s)
+    }
+    phases = [(rule.fault.name, window.phase) for rule in faults.rules for window in rule.windows if window.phase]
+    return Windows.of([*named.all, *planned], [*named.phased, *(phases if driven else ())])

@@ -39,6 +39,9 @@ class Outputs:
                 text = self._scrubber.scrub(dump_summary(summary))
                 write_text_atomically(folder / "summary.json", text)
                 write_runs(folder, test.ledger.captured.lines(), self._scrubber.scrub)
+                if test.proxied is not None:
+                    calls = "".join(f"{line}\n" for line in test.proxied.lines())
+                    write_text_atomically(folder / "calls.jsonl", self._scrubber.scrub(calls))
                 _point_latest(test.settings.out, folder)
             except OSError as error:
                 logger.error("agentlocust: the report could not be written: %s", error)  # noqa: TRY400  # a full disk is no bug

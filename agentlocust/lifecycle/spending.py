@@ -135,14 +135,19 @@ def _check_price(model: str, where: str, prices: PriceBook) -> None:
         )
 
 
-def tell_limits(budget: Budget, users: Sequence[type[AgentUser]], prices: PriceBook) -> None:
+def tell_limits(budget: Budget, users: Sequence[type[AgentUser]], prices: PriceBook, *, proxied: bool = False) -> None:
     """Say what is guarded, what is not, and whose calls will not fit."""
     if budget:
         logger.info("agentlocust: budget %s; each call's worst case is set aside before it is sent", budget)
     for cls in users:
-        if not cls.guarded:
+        if not cls.guarded and proxied:
+            logger.info(
+                "agentlocust: the budget holds for what %s has its service ask through the proxy, and for nothing else",
+                cls.__name__,
+            )
+        elif not cls.guarded:
             logger.warning(
-                "agentlocust: the budget does not hold for %s: what a service spends is guarded by the proxy only",
+                "agentlocust: the budget does not hold for %s: what a service spends is guarded by --proxy only",
                 cls.__name__,
             )
         price = prices.price(split_model(cls.model)[0])

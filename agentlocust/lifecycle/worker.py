@@ -8,6 +8,7 @@ import logging
 import os
 import random
 import signal
+import socket
 import time
 from datetime import date
 from typing import TYPE_CHECKING, Any
@@ -118,6 +119,7 @@ class Worker:
         # The master's day too: a price that changes at midnight changes for no one in mid-test.
         own = [parse_yaml(text, name) for name, text in order["pricing"]]
         self.meter.prices = PriceBook.load(own, today=date.fromisoformat(order["today"]))
+        self.meter.proxy_url = order["proxy_url"]
         users = [cls for cls in environment.user_classes if issubclass(cls, AgentUser)]
         prepare(users)
         self.meter.begin(
@@ -166,6 +168,9 @@ class Worker:
             self._sent += 1
             data[KEY] = {"test": self._test, "delta": self.meter.ledger.take(), "crashed": _crashed()}
             data[KEY]["vitals"] = self._monitor.take()
+            if self.meter.proxy_url:
+                notes = [list(note) for note in self.meter.take_notes()]
+                data[KEY]["runs"] = {"host": socket.gethostname(), "notes": notes}
 
     def _on_enter(self, environment: Environment, msg: Message) -> None:
         self.meter.load.enter(msg.data["phase"], msg.data["rates"])

@@ -42,7 +42,9 @@ class Operation:
 
 
 class OperationFailed(Exception):
-    """The target failed an operation: why, in one line."""
+    """The target failed an operation: why, in one line. `injected`: a fault of the test's plan made it fail."""
+
+    injected = False
 
 
 class Tool(Protocol):

@@ -142,11 +142,12 @@ class RosterUser(OpenAIUser):
         agent, number = self._stint.agent, self._numbers[0]
         operation = draw(self.desk.roster, agent, number, self.desk.seed)
         began = time.monotonic()
-        handed = False
+        handed = struck = False
 
-        def hand_in(event: Event, reason: str = "") -> None:
-            injected = event is Event.FAILURE and not reason
-            told = INJECTED if injected else self.meter.scrubber.sample(reason)
+        def hand_in(event: Event, reason: str = "", *, struck: bool = False) -> None:
+            planned = event is Event.FAILURE and not reason
+            injected = planned or struck
+            told = INJECTED if planned else self.meter.scrubber.sample(reason)
             took_s = time.monotonic() - began
             del self._numbers[0]
             self._count(operation, event, injected=injected)
@@ -160,6 +161,7 @@ class RosterUser(OpenAIUser):
                     event, reason = perform(operation, hands), ""
                 except OperationFailed as failure:
                     event, reason = Event.FAILURE, str(failure) or "failed"
+                    struck = failure.injected
                 if event is Event.FAILURE:
                     run.fail(reason or INJECTED)
                 handed = hands.handed
@@ -168,7 +170,7 @@ class RosterUser(OpenAIUser):
         except Exception as error:
             hand_in(Event.FAILURE, f"{type(error).__name__}: {error}")
             raise
-        hand_in(event, reason)
+        hand_in(event, reason, struck=struck)
 
     def _count(self, operation: Operation, event: Event, *, injected: bool) -> None:
         labels = {"agent": operation.agent}
@@ -229,5 +231,7 @@ class _Hands:
     @staticmethod
     def _answered(reply: Reply) -> Reply:
         if reply.failure is not None:
-            raise OperationFailed(f"call failed: {reply.failure.kind}")
+            failed = OperationFailed(f"call failed: {reply.failure.kind}")
+            failed.injected = reply.failure.injected
+            raise failed
         return reply

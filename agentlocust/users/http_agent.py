@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import gevent
 
 from agentlocust.dialects import agents
-from agentlocust.dialects.agents.base import AgentProtocol, Conversation
+from agentlocust.dialects.agents.base import AgentProtocol, AgentRequest, Conversation, Framing
 from agentlocust.dialects.base import Dialect, bearer_headers
 from agentlocust.failures import Failure, FailureKind
+from agentlocust.faults.fault import GENERATING
+from agentlocust.faults.injection import Asked
+from agentlocust.mock.behaviour import split_model
+from agentlocust.proxy.runs import run_headers
 from agentlocust.records import AgentRun, Labels
 from agentlocust.redact import secrets_in_headers
 from agentlocust.users.base import AgentUser
@@ -22,6 +27,7 @@ from agentlocust.users.http_agent_transport import Carrier
 from agentlocust.users.reply import judged
 from agentlocust.users.run import Run
 from agentlocust.users.sessions import Session, ThinkTime
+from agentlocust.wire.injected import CallFaults
 from agentlocust.wire.tap import cut_by
 
 if TYPE_CHECKING:
@@ -113,12 +119,16 @@ class HttpAgentUser(AgentUser):
         """
         run = self.current_run
         started_ns = self._begin_run() if run is None else 0
+        trace = run.trace if run is not None else self.turns.new_trace()
+        within = run.name if run is not None else name or "ask"
+        faults = partial(self._faults_of, name or within)
+        carrier = self._carrier.bearing(run_headers(trace, within), faults)
         try:
             conversation = session.conversation if session is not None else Conversation()
             turn = self._protocol.turn(text, conversation, params)
             started_ns = started_ns or time.monotonic_ns()
             kept = session.socket if session is not None else None
-            asking = Asking(self._carrier, turn, started_ns, self._protocol.read_failure, kept)
+            asking = Asking(carrier, turn, started_ns, self._protocol.read_failure, kept)
         except BaseException:
             self._run_ended(cut=True)
             raise
@@ -130,7 +140,7 @@ class HttpAgentUser(AgentUser):
             abandoned = self._run_or_leave(asking)
         except BaseException as error:
             asking.give_up()
-            self._finish_ask(record.cut(asking, cut_by(error)), session)
+            self._finish_ask(record.cut(asking, cut_by(error)), session, trace)
             raise
         if abandoned:
             asking.give_up()
@@ -140,7 +150,7 @@ class HttpAgentUser(AgentUser):
             if check is not None and reply.ok and (why := judged(cast("Check", check), cast("Reply", reply))):
                 reply.failure = Failure(FailureKind.CHECK, why, reply.status)
         finally:  # also of one that was killed while it was judged: the agent did answer
-            self._finish_ask(record.of(reply), session, reply)
+            self._finish_ask(record.of(reply), session, trace, reply)
         if session is not None and asking.failure is None:
             session.socket = asking.socket
             if session.socket is not None:
@@ -148,6 +158,23 @@ class HttpAgentUser(AgentUser):
         elif asking.socket is not None:
             asking.socket.close()
         return reply
+
+    def _faults_of(self, name: str, request: AgentRequest, path: str) -> CallFaults | None:
+        """What goes wrong with a request; replies in a dialect of models' are read, and broken, as such."""
+        own = self._protocol.name
+        dialect = own if own in GENERATING else request.framing.value
+        streamed = request.framing is not Framing.JSON
+        model = split_model(self.model)[0]
+        asked = Asked(0.0, name=name, model=model, method=request.method, path=path, dialect=dialect, streamed=streamed)
+        return self.turns.request(asked)
+
+    @classmethod
+    def replies(cls) -> tuple[Asked, ...]:
+        """The kinds of requests that it makes: a plan's rule that is for none of them strikes nothing."""
+        if cls.protocol in GENERATING:
+            return (Asked(0.0, dialect=cls.protocol, streamed=cls.stream),)
+        framings = {"a2a": ("sse", "json"), "langgraph": ("sse", "json"), "ag-ui": ("sse",)}
+        return tuple(Asked(0.0, dialect=each) for each in framings.get(cls.protocol, (cls.protocol,)))
 
     def _run_or_leave(self, asking: Asking) -> bool:
         """Run the ask; True when the user left before its end."""
@@ -165,7 +192,11 @@ class HttpAgentUser(AgentUser):
             return True
         return False
 
-    def _finish_ask(self, record: AgentRun, session: Session | None, reply: AgentReply | None = None) -> None:
+    def _finish_ask(
+        self, record: AgentRun, session: Session | None, trace: str, reply: AgentReply | None = None
+    ) -> None:
+        run = self.current_run
+        self.meter.note_run(trace, record, run.name if run is not None else "")
         self.meter.record_request(record, reply.response_bytes if reply is not None else 0)
         if reply is not None and session is not None:
             session.turn_ended(reply)

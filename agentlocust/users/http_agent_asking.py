@@ -46,6 +46,11 @@ class Asking:
         self._read_failure = read_failure
         self._request_open = False
 
+    @property
+    def faults(self) -> tuple[str, ...]:
+        """Those that struck its requests so far."""
+        return self._carrier.struck
+
     def run(self) -> None:
         """Send what the turn asks for until the agent has answered. Failures are told, not raised."""
         answer = self.answer
@@ -72,9 +77,7 @@ class Asking:
 
     def give_up(self) -> None:
         """The ask was cut: note what the agent has told of usage so far, and free what is open."""
-        if self.socket is not None:
-            self.socket.abort()
-            self.socket = None
+        self._drop()
         if self._request_open and not self.answer.ended_ns:
             late = self._turn.end(time.monotonic_ns(), complete=False)
             self.answer.take(event for event in late if event.kind is EventKind.USAGE)
@@ -115,14 +118,26 @@ class Asking:
 
     def _talk(self, request: AgentRequest) -> Fetched:
         carrier = self._carrier
-        timeouts = carrier.left(self._issued_ns)
+        trouble = carrier.trouble(request, carrier.left(self._issued_ns))
         try:
             if self.socket is not None and not self.socket.open:
-                self.socket.abort()
-                self.socket = None
+                self._drop()
+            if trouble is not None:
+                trouble.before(connected=self.socket is not None)
+            timeouts = trouble.left if trouble is not None else carrier.left(self._issued_ns)
             if self.socket is None:
                 self.socket = carrier.connect(request, timeouts)
+            socket = trouble.over(self.socket) if trouble is not None else self.socket
+            return carrier.talk(socket, request, self._take, timeouts)
         except WireError as error:
+            self._drop()
             failure = wire_failure(error)
             return Fetched(failure.status, failure=failure)
-        return carrier.talk(self.socket, request, self._take, timeouts)
+        finally:
+            if trouble is not None:
+                carrier.struck += trouble.struck
+
+    def _drop(self) -> None:
+        if self.socket is not None:
+            self.socket.abort()
+            self.socket = None

@@ -15,7 +15,7 @@ from agentlocust.records import AgentRun, EndReason, Labels
 from agentlocust.units import parse_duration, parse_percent
 from agentlocust.users.http_agent_asking import Asking
 from agentlocust.users.http_agent_reply import AgentReply
-from agentlocust.users.meter import Meter
+from agentlocust.users.meter import Meter, attributed
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,15 +86,16 @@ class RequestRecord:
             requests=asking.requests,
             status=asking.status,
             response_bytes=asking.response_bytes,
-            failure=None if abandoned else self._scrubbed(asking.failure),
+            failure=None if abandoned else self._scrubbed(asking.failure, asking.faults),
             abandoned=abandoned,
+            faults=asking.faults,
         )
 
     def of(self, reply: AgentReply) -> AgentRun:
         """What is recorded."""
         failure = reply.failure
         if failure is not None:
-            failure = reply.failure = self._scrubbed(failure)
+            failure = reply.failure = self._scrubbed(failure, reply.faults)
         started = self._started_ns / 1e9
         cost = None if reply.cost is None else int(reply.cost * SCALE[Unit.USD])
         return AgentRun(
@@ -117,6 +118,8 @@ class RequestRecord:
             inside=self._inside,
             reported=reply.reported,
             model=reply.model,
+            faults=reply.faults,
+            injected=failure is not None and failure.injected,
             phase=self._meter.phase_at(started),
             labels=self._labels,
         )
@@ -128,7 +131,7 @@ class RequestRecord:
         cancelled = failure.kind is FailureKind.CANCELLED
         record = self.of(reply)
         return (
-            replace(record, error="", failure=None, cancelled=True, end_reason=EndReason.CANCELLED)
+            replace(record, error="", failure=None, injected=False, cancelled=True, end_reason=EndReason.CANCELLED)
             if cancelled
             else record
         )
@@ -146,10 +149,10 @@ class RequestRecord:
             total += price.cost(usage)
         return total
 
-    def _scrubbed(self, failure: Failure | None) -> Failure | None:
+    def _scrubbed(self, failure: Failure | None, faults: tuple[str, ...]) -> Failure | None:
         if failure is None:
             return None
-        return replace(failure, message=self._meter.scrubber.sample(failure.message))
+        return attributed(replace(failure, message=self._meter.scrubber.sample(failure.message)), faults)
 
 
 def _end_reason(reply: AgentReply) -> EndReason:

@@ -19,7 +19,8 @@ class AgentReply:
     Seconds from the ask: `ttfe` to the first event of any kind, `ttft` to the first generated text or
     tool call, `ttfo` to the first visible text, `first_tool` to the first tool call, `latency` to the
     end. `usage` is what the agent told of (`reported`; nothing otherwise), `cost` in US dollars (None:
-    not told, or no price). `abandoned`: the user left before the end, which is no failure.
+    not told, or no price). `abandoned`: the user left before the end, which is no failure. `faults` are
+    those of the test's plan that struck its requests.
     """
 
     text: str = ""
@@ -43,6 +44,7 @@ class AgentReply:
     response_bytes: int = 0
     failure: Failure | None = None
     abandoned: bool = False
+    faults: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:

@@ -13,7 +13,11 @@ from agentlocust.dialects.agents.base import AgentRequest, Framing, Message
 from agentlocust.dialects.agents.framing import Splitter, framing_of
 from agentlocust.errors import WireError
 from agentlocust.failures import Failure, FailureKind
+from agentlocust.faults.about import names_in
+from agentlocust.faults.injection import HEADER
+from agentlocust.users.http_agent_socket import InjectedTalk, Socket
 from agentlocust.wire.exchange import Exchange, HttpRequest, Timeouts
+from agentlocust.wire.injected import CallFaults, InjectedExchange, open_exchange
 from agentlocust.wire.pool import Pool
 from agentlocust.wire.response import Chunk
 from agentlocust.wire.target import Target
@@ -24,9 +28,12 @@ _ERROR_BYTES = 64 * 1024  # of an error's body
 _MESSAGES_BETWEEN_YIELDS = 200
 _RESERVED = frozenset({"host", "content-length", "connection", "accept-encoding", "transfer-encoding", "upgrade"})
 
+AnyExchange = Exchange | InjectedExchange
 Headers = Sequence[tuple[str, str]]
 Take = Callable[[Message], bool]
 """Takes one message; True when no more are wanted."""
+Faulting = Callable[[AgentRequest, str], CallFaults | None]
+"""What goes wrong with a request to that path; None without a plan."""
 
 
 @dataclass(slots=True)
@@ -46,13 +53,26 @@ class Fetched:
 
 
 class Carrier:
-    """The way to one target, for one user: its connections, its headers, its timeouts."""
+    """The way to one target, for one user: its connections, its headers, its timeouts.
 
-    def __init__(self, pool: Pool, target: Target, headers: Headers, timeouts: Timeouts) -> None:
+    `faults` says what goes wrong with a request that is made now; `struck` are the faults that took hold so far.
+    """
+
+    def __init__(
+        self, pool: Pool, target: Target, headers: Headers, timeouts: Timeouts, faults: Faulting = lambda *_: None
+    ) -> None:
+        self.faults = faults
+        self.struck: tuple[str, ...] = ()
         self.pool = pool
         self.target = target
         self.headers = headers  # they may hold a key: they go to `target` alone
         self.timeouts = timeouts
+
+    def bearing(self, headers: Headers, faults: Faulting) -> Carrier:
+        """The same way with more headers, but for those it has already, and with whatever goes wrong on it."""
+        known = {name.lower() for name, _ in self.headers}
+        more = [pair for pair in headers if pair[0].lower() not in known]
+        return Carrier(self.pool, self.target, [*self.headers, *more], self.timeouts, faults)
 
     def path(self, path: str) -> str:
         """The request path of a protocol's path; "/" is the base itself."""
@@ -67,7 +87,8 @@ class Carrier:
         self, request: AgentRequest, take: Take, read_failure: Callable[[int, bytes], Failure], timeouts: Timeouts
     ) -> Fetched:
         """Send an HTTP request and hand over its messages as they arrive. Failures are told, not raised."""
-        exchange = self._exchange(request, timeouts)
+        faults = self.faults(request, self.path(request.path))
+        exchange = self._exchange(request, timeouts, faults)
         try:
             exchange.send()
             exchange.wait_headers()
@@ -85,13 +106,22 @@ class Carrier:
             return fetched
         finally:
             exchange.close()
+            self.struck += _struck(exchange, hears=faults is not None and faults.tells)
+
+    def trouble(self, request: AgentRequest, timeouts: Timeouts) -> InjectedTalk | None:
+        """What goes wrong with a message over a WebSocket that is made now; None when nothing does."""
+        faults = self.faults(request, self.path(request.path))
+        if faults is None or faults.tells:  # nobody else carries a plan out on WebSockets
+            return None
+        _, injection = faults.next(encode_json(request.body))
+        return InjectedTalk(injection, timeouts) if injection is not None else None
 
     def connect(self, request: AgentRequest, timeouts: Timeouts) -> WebSocket:
         """Open a WebSocket. Raises WireError, and `Refused` for an HTTP error."""
         headers = [*_own(self.headers), *_own(request.headers)]
         return WebSocket(self.target.origin, self.path(request.path), headers, timeouts)
 
-    def talk(self, socket: WebSocket, request: AgentRequest, take: Take, timeouts: Timeouts) -> Fetched:
+    def talk(self, socket: Socket, request: AgentRequest, take: Take, timeouts: Timeouts) -> Fetched:
         """Send a message over a WebSocket and hand over those that come, until `take` has enough or it closes."""
         fetched = Fetched(101)
         deadline = time.monotonic() + timeouts.total
@@ -114,7 +144,7 @@ class Carrier:
             fetched.failure = wire_failure(error, 101)
             return fetched
 
-    def _exchange(self, request: AgentRequest, timeouts: Timeouts) -> Exchange:
+    def _exchange(self, request: AgentRequest, timeouts: Timeouts, faults: CallFaults | None) -> AnyExchange:
         headers = [*_own(self.headers), *_own(request.headers), ("Accept-Encoding", "identity")]
         body = b""
         if request.body is not None:
@@ -122,7 +152,7 @@ class Carrier:
             body = encode_json(request.body)
         headers.append(("Accept", "application/json, text/event-stream, application/x-ndjson;q=0.9"))
         http = HttpRequest(request.method, self.target.origin, self.path(request.path), headers, body)
-        return Exchange(self.pool, http, timeouts)
+        return open_exchange(self.pool, http, timeouts, faults)
 
 
 def encode_json(body: object) -> bytes:
@@ -141,7 +171,14 @@ def _own(headers: Headers) -> list[tuple[str, str]]:
     return [pair for pair in headers if pair[0].lower() not in _RESERVED]
 
 
-def _read(exchange: Exchange, expected: Framing, take: Take) -> tuple[bool, WireError | None]:
+def _struck(exchange: AnyExchange, *, hears: bool) -> tuple[str, ...]:
+    """The faults that took hold; `hears`: the mock or the proxy says which."""
+    if hears and exchange.response.final:
+        return names_in(exchange.response.header(HEADER.decode()))
+    return exchange.struck
+
+
+def _read(exchange: AnyExchange, expected: Framing, take: Take) -> tuple[bool, WireError | None]:
     """Hand over the messages; whether more are wanted, and what was wrong with how they were framed."""
     splitter = Splitter(framing_of(exchange.response.header("content-type"), expected))
     taken = 0
@@ -160,7 +197,7 @@ def _read(exchange: Exchange, expected: Framing, take: Take) -> tuple[bool, Wire
     return True, None
 
 
-def _judge(exchange: Exchange, fetched: Fetched, problem: WireError | None, *, wanted: bool) -> None:
+def _judge(exchange: AnyExchange, fetched: Fetched, problem: WireError | None, *, wanted: bool) -> None:
     response = exchange.response
     chunks: Sequence[Chunk] = response.chunks
     fetched.response_bytes = response.body_bytes
@@ -173,7 +210,7 @@ def _judge(exchange: Exchange, fetched: Fetched, problem: WireError | None, *, w
         fetched.failure = wire_failure(error, fetched.status)
 
 
-def _refused(exchange: Exchange, status: int, read_failure: Callable[[int, bytes], Failure]) -> Fetched:
+def _refused(exchange: AnyExchange, status: int, read_failure: Callable[[int, bytes], Failure]) -> Fetched:
     response = exchange.response
     fetched = Fetched(status, response_bytes=response.body_bytes)
     if not status:

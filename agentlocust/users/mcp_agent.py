@@ -8,15 +8,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from agentlocust.dialects.agents.base import AgentRequest, Message
+from agentlocust.dialects.agents.base import AgentRequest, Framing, Message
 from agentlocust.dialects.agents.mcp import McpConversation, McpReader, McpReply, content_text, read_http_failure
 from agentlocust.dialects.base import Dialect, bearer_headers, dicts_of, text_of
 from agentlocust.failures import Failure, FailureKind
+from agentlocust.faults.injection import Asked
 from agentlocust.records import Labels, ToolCall
 from agentlocust.redact import secrets_in_headers
 from agentlocust.users.base import AgentUser
 from agentlocust.users.http_agent_transport import Carrier
+from agentlocust.users.meter import attributed
 from agentlocust.users.run import Run
+from agentlocust.wire.injected import CallFaults
 from agentlocust.wire.tap import cut_by
 
 if TYPE_CHECKING:
@@ -70,13 +73,19 @@ class McpUser(AgentUser):
         key = self._key.value if self._key.usable_for(self.target.origin) else ""
         headers = [*self.headers.items(), *bearer_headers(key).items(), ("User-Agent", "agentlocust")]
         self.meter.scrubber.know(secrets_in_headers(headers))
-        self._carrier = Carrier(self.pool, self.target, headers, self.timeouts)
+        self._doing = ""  # the tool that is called, for a plan's rules
+        self._carrier = Carrier(self.pool, self.target, headers, self.timeouts, self._faults_of)
         self.mcp = self.check_settings()
 
     @classmethod
     def check_settings(cls) -> McpConversation:
         """The conversation that the class's settings begin. Raises ConfigError for settings that make no sense."""
         return McpConversation(path=cls.path, version=cls.protocol_version)
+
+    @classmethod
+    def replies(cls) -> tuple[Asked, ...]:
+        """The kind of requests that it makes."""
+        return (Asked(0.0, dialect=Framing.JSON.value),)
 
     @property
     def dialect(self) -> Dialect:
@@ -116,6 +125,7 @@ class McpUser(AgentUser):
         When it does not, none, and a failed row called `tools/list` tells why.
         """
         started = time.monotonic()
+        self._begin("tools/list")
         failure = self.connect()
         found: list[dict[str, Any]] = []
         listing, cursor = time.monotonic(), ""
@@ -129,8 +139,7 @@ class McpUser(AgentUser):
             if not cursor:
                 break
         if failure is not None:
-            error = self.meter.scrubber.sample(str(failure))
-            self._record("tools/list", None, started, error, ())
+            self._record("tools/list", None, started, self._told(failure), (), failure=failure)
             return []
         self.mcp.learn(found)
         self._took(LIST, listing)
@@ -150,6 +159,7 @@ class McpUser(AgentUser):
         run = self.current_run
         own = _labels(labels) or (run.labels if run is not None else ())
         started = time.monotonic()
+        self._begin(name)
         failure: Failure | None = None
         try:
             failure = self.connect()
@@ -159,14 +169,31 @@ class McpUser(AgentUser):
                 reply = self._request(self.mcp.call_tool(name, arguments or {}))
         except BaseException as error:
             cut = cut_by(error)
-            self._record(name, arguments, started, str(cut), own, cancelled=cut.kind is FailureKind.CANCELLED)
+            cancelled = cut.kind is FailureKind.CANCELLED
+            self._record(name, arguments, started, self._told(cut), own, failure=cut, cancelled=cancelled)
             raise
         result = _result(reply, time.monotonic() - started)
+        if result.failure is not None:
+            result.failure = attributed(result.failure, self._carrier.struck)
+            result.error = str(result.failure)
         result.error = self.meter.scrubber.sample(result.error) if result.error else ""
-        self._record(name, arguments, started, result.error, own, result)
+        self._record(name, arguments, started, result.error, own, result, failure=result.failure)
         return result
 
     # -- within --------------------------------------------------------------------------------
+
+    def _begin(self, doing: str) -> None:
+        """A use of the server begins: outside of any run it is one of its own."""
+        self._doing, self._carrier.struck = doing, ()
+        if self.current_run is None:
+            self.turns.begin_run()
+
+    def _faults_of(self, request: AgentRequest, path: str) -> CallFaults | None:
+        asked = Asked(0.0, name=self._doing, method=request.method, path=path, dialect=request.framing.value)
+        return self.turns.request(asked)
+
+    def _told(self, failure: Failure) -> str:
+        return self.meter.scrubber.sample(str(attributed(failure, self._carrier.struck)))
 
     def _record(
         self,
@@ -177,19 +204,33 @@ class McpUser(AgentUser):
         labels: Labels,
         result: McpResult | None = None,
         *,
+        failure: Failure | None = None,
         cancelled: bool = False,
     ) -> None:
+        faults = self._carrier.struck
+        injected = failure is not None and not cancelled and attributed(failure, faults).injected
         latency = result.latency if result is not None else time.monotonic() - started
         error = "" if cancelled else error
         run = self.current_run
         if run is None:
             name = self.meter.scrubber.name(name)
             phase = self.meter.phase_at(started)
-            self.meter.record_tool(ToolCall(name, started, latency, error, cancelled, phase, labels))
+            tool = ToolCall(name, started, latency, error, cancelled, phase, labels, faults=faults, injected=injected)
+            self.meter.record_tool(tool)
             return
         told = json.dumps(dict(arguments or {}), default=str)
         answer = (result.structured or result.text) if result is not None else ""
-        run.tool_seen(name, started, latency, arguments=told, result=answer, error=error, cancelled=cancelled)
+        run.tool_seen(
+            name,
+            started,
+            latency,
+            arguments=told,
+            result=answer,
+            error=error,
+            cancelled=cancelled,
+            faults=faults,
+            injected=injected,
+        )
 
     def _took(self, metric: str, started: float) -> None:
         if metric in self.metrics:  # a class may have its own

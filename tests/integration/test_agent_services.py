@@ -62,8 +62,17 @@ def test_fifty_users_of_a_langgraph_server(tmp_path):
     assert result.summary["totals"]["runs"] == truth["threads"] == truth["started"] == truth["finished"] > USERS
 
 
-@pytest.mark.parametrize("mode", [(), ("json",), ("stateless",)])
-@pytest.mark.parametrize("version", ["", "2025-06-18"])
+@pytest.mark.parametrize(
+    ("version", "mode"),
+    [
+        ("", ()),
+        ("", ("json",)),
+        ("", ("stateless",)),
+        ("2025-06-18", ()),
+        pytest.param("2025-06-18", ("json",), marks=pytest.mark.long),
+        pytest.param("2025-06-18", ("stateless",), marks=pytest.mark.long),
+    ],
+)
 def test_fifty_users_call_an_mcp_servers_tools(tmp_path, mode, version):
     """Each tool has its row, and as many calls in it as the server ran, whatever revision is spoken."""
     with service_or_skip(tmp_path, "mcp_service", *mode) as service:
