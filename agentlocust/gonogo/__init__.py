@@ -1,0 +1,1 @@
+"""Go or no-go: a checklist whose items are bound to evidence, and the one verdict they make together."""
