@@ -9,6 +9,11 @@ import os
 os.environ["LOCUST_SKIP_MONKEY_PATCH"] = "1"
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# How long an example takes says how busy the machine is, and nothing of the law that is tested.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 SETTINGS = ("AGENTLOCUST_", "AGENT_", "LOCUST_", "MCP_", "OPENAI_", "ANTHROPIC_")
 

@@ -52,6 +52,8 @@ class LagProbe:
         now_ns = time.monotonic_ns()
         lag = now_ns - self._last_ns - _TICK_NS
         self._last_ns = now_ns
+        if lag < -_TICK_NS // 2:  # the loop fires again at once after a late tick: no tick of its own
+            return
         add = self._lag.add
         add(max(lag, 0))
         missed = min(lag // _TICK_NS, _MOST_TICKS)

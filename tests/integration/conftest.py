@@ -13,7 +13,7 @@ import harness
 def mock_server(tmp_path):
     """Starts mocks that behave as a spec says and outlive the tests they answer; stopped afterwards."""
     with contextlib.ExitStack() as stack:
-        yield lambda spec: stack.enter_context(harness.MockServer(tmp_path, spec))
+        yield lambda spec, **settings: stack.enter_context(harness.MockServer(tmp_path, spec, **settings))
 
 
 @pytest.fixture

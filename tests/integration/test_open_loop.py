@@ -23,7 +23,7 @@ IN_ALL_WAYS = pytest.mark.parametrize(
     "way", [pytest.param(way, marks=[] if way in ("local", "processes") else [pytest.mark.long]) for way in WAYS]
 )
 FEW_SLOTS = "ttft=40ms,itl=1ms,tokens=5,slots=4"  # some 85 calls a second
-FROZEN = f"{FEW_SLOTS},freeze=2s+6s"
+FROZEN = f"{FEW_SLOTS},freeze=2s+4s"
 
 
 @IN_ALL_WAYS
@@ -63,21 +63,21 @@ def test_gaps_have_the_mean_and_the_spread_of_their_law(tmp_path, law, variance)
 
 
 def test_a_stall_is_in_every_latency_that_it_delayed(tmp_path):
-    """A server that freezes for 6 of 10 s at 50/s, and then has 85/s to catch up with: the median is over 2 s."""
+    """A server that freezes for 4 of 7 s at 50/s, and then has 85/s to catch up with: the median is over 2 s."""
     args = ("--rate", "50/s", "--arrivals", "constant", "--mock", FROZEN)
-    result = run(tmp_path, chat(), *args, users=500, run_time="10s").expect(0)
+    result = run(tmp_path, chat(), *args, users=500, run_time="7s").expect(0)
     (row,) = result.summary["rows"]
     assert row["latency"]["p50"] >= 2
-    assert row["latency"]["p90"] >= 5
+    assert row["latency"]["p90"] >= 3
     assert offered_rate(result.summary) == pytest.approx(50, rel=0.01)
 
 
 def test_a_closed_loop_hides_the_same_stall(tmp_path):
     """Its users wait with the server and ask for nothing meanwhile: the median does not notice."""
-    result = run(tmp_path, chat(), "--mock", FROZEN, users=4, run_time="10s").expect(0)
+    result = run(tmp_path, chat(), "--mock", FROZEN, users=4, run_time="7s").expect(0)
     (row,) = result.summary["rows"]
     assert row["latency"]["p50"] < 0.2
-    assert row["latency"]["max"] >= 5.5
+    assert row["latency"]["max"] >= 3.5
 
 
 def test_too_few_users_are_told_of_and_counted_against_the_target(tmp_path):
