@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import secrets
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from agentlocust.errors import AgentLocustError, ConfigError
+from agentlocust.gonogo.command import gonogo
 from agentlocust.init_command import init
 from agentlocust.runs_command import runs
+
+if TYPE_CHECKING:
+    from agentlocust.faults.plan import FaultPlan
 
 
 class _Commands(click.Group):
@@ -32,6 +36,7 @@ def main() -> None:
     """Load-test LLM agents with Locust."""
 
 
+main.add_command(gonogo)
 main.add_command(init)
 main.add_command(runs)
 
@@ -41,12 +46,73 @@ main.add_command(runs)
 @click.option("--port", default=0, show_default=True, help="Port to listen on; 0 is a free one.")
 @click.option("--spec", default="", help="How it behaves: ttft=200ms,itl=20ms,tokens=64,...")
 @click.option("--seed", type=click.IntRange(min=0), help="What its answers are drawn from; drawn if absent.")
-def mock(host: str, port: int, spec: str, seed: int | None) -> None:
-    """Serve a mock LLM that speaks OpenAI's and Anthropic's APIs."""
-    from agentlocust.mock.serve import serve
+@click.option("--faults", default="", help="What goes wrong with its replies on purpose: a line or a file.")
+@click.option("--replay", type=click.Path(path_type=Path), help="Serve what `agentlocust proxy --record` wrote.")
+@click.option("--speed", type=float, default=1.0, show_default=True, help="How many times as fast as recorded.")
+def mock(host: str, port: int, spec: str, seed: int | None, faults: str, replay: Path | None, speed: float) -> None:
+    """Serve a mock LLM that speaks OpenAI's and Anthropic's APIs, or a recorded session again."""
+    from agentlocust.mock.serve import serve, serve_cassette
 
+    if replay is not None:
+        for option, given in (("--spec", spec), ("--faults", faults)):
+            if given:
+                raise ConfigError("a cassette says how it behaves", where=option, hint=f"leave {option} out")
+        serve_cassette(host, port, replay, speed, secrets.token_hex(8))
+        return
+    _faults_of_server(faults)
     chosen = secrets.randbits(32) if seed is None else seed
-    serve(host, port, spec, chosen, secrets.token_hex(8))
+    serve(host, port, spec, chosen, secrets.token_hex(8), faults=faults)
+
+
+@main.command()
+@click.option("--upstream", required=True, help="Where requests go: https://api.openai.com")
+@click.option("--tool", multiple=True, metavar="NAME=URL", help="A tool's API, served below /NAME/; repeatable.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", default=0, show_default=True, help="Port to listen on; 0 is a free one.")
+@click.option("--budget", multiple=True, metavar="USD", help="$2, $0.50/min or $0.05/run; repeatable.")
+@click.option("--record", type=click.Path(path_type=Path), help="Write a cassette that `mock --replay` serves.")
+@click.option("--texts", type=click.Choice(["keep", "hash"]), default="keep", show_default=True, help="In a cassette.")
+@click.option("--calls", type=click.Path(path_type=Path), help="Append a line of figures for each request to a file.")
+@click.option("--pricing", multiple=True, type=click.Path(path_type=Path), help="A price file of your own.")
+@click.option("--timeout", default="600s", show_default=True, help="How long the upstream may take to answer.")
+@click.option("--faults", default="", help="What goes wrong with what passes on purpose: a line or a file.")
+@click.option("--seed", type=click.IntRange(min=0), help="What its faults are drawn from; drawn if absent.")
+def proxy(
+    upstream: str,
+    tool: tuple[str, ...],
+    host: str,
+    port: int,
+    budget: tuple[str, ...],
+    record: Path | None,
+    texts: str,
+    calls: Path | None,
+    pricing: tuple[Path, ...],
+    timeout: str,
+    faults: str,
+    seed: int | None,
+) -> None:
+    """Stand before an LLM API or a tool's, meter what passes, keep it within a budget, record it."""
+    from agentlocust.budget import Budget
+    from agentlocust.proxy.serve import Plan, serve
+    from agentlocust.proxy.tools import read_tools
+    from agentlocust.units import parse_duration
+    from agentlocust.wire.target import Target
+
+    plan = Plan(
+        Target.parse(upstream, where="--upstream"),
+        host,
+        port,
+        tools=read_tools(tool),
+        budget=Budget.parse(budget),
+        pricing=pricing,
+        record=record,
+        texts=texts,
+        calls=calls,
+        timeout_s=parse_duration(timeout),
+        faults=_faults_of_server(faults),
+        seed=secrets.randbits(32) if seed is None else seed,
+    )
+    serve(plan)
 
 
 @main.command()
@@ -90,6 +156,15 @@ def shapes(name: str) -> None:
 
 
 @main.command()
+@click.argument("name", default="")
+def faults(name: str) -> None:
+    """List the faults and scenarios for --faults, or the keys of one of them."""
+    from agentlocust.faults.describe import list_text, one_text
+
+    click.echo(one_text(name) if name else list_text())
+
+
+@main.command()
 @click.option(
     "--ttft", type=click.FloatRange(1, 60_000), default=200.0, show_default=True, help="The mock's TTFT, milliseconds."
 )
@@ -114,3 +189,15 @@ def calibrate(ttft: float, itl: float, seconds: float, out: Path) -> None:
     rating = run(ttft, itl, seconds, lambda step: click.echo(step_line(step)))
     click.echo(rating_line(rating))
     click.echo(f"kept in {save_rating(rating, out)}")
+
+
+def _faults_of_server(text: str) -> FaultPlan:
+    """The plan of the mock or the proxy. Raises ConfigError for one that only the agent's own process can carry out."""
+    from agentlocust.faults.plan import FaultPlan
+
+    plan = FaultPlan.parse(text)
+    for rule in plan.rules:
+        if rule.local:
+            what = f"{rule.fault.name} strikes the process that runs the agent, and no server"
+            raise ConfigError(what, where="--faults", hint="give it to locust")
+    return plan

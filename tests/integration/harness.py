@@ -113,12 +113,13 @@ def post(url: str, *, decode: bool = True, **form: object) -> Any:
 class MockServer:
     """`agentlocust mock` in a process of its own, whose truth outlives the test it answers."""
 
-    def __init__(self, directory: Path, spec: str = "") -> None:
+    def __init__(self, directory: Path, spec: str = "", faults: str = "", seed: int = 0) -> None:
         self._mark = uuid.uuid4().hex
         self._log = f"mock-{self._mark}"
         self._directory = directory
         environment = clean_environment(self._mark)
-        command = (sys.executable, "-m", "agentlocust.mock", "--spec", spec)
+        command = (sys.executable, "-m", "agentlocust.mock", "--spec", spec, "--faults", faults)
+        command += ("--seed", str(seed))
         self._process = spawn(command, directory, environment, self._log)
         try:
             wait_until(self._address, "the mock to listen")

@@ -27,7 +27,7 @@ def test_a_killed_worker_makes_the_test_invalid(start, mock_server, way):
     test.worker_processes()[0].kill()
     result = test.finish().expect(3)
     (lost,) = result.summary["validity"]["workers_lost"]
-    assert lost in result.summary["verdict"]["reasons"][0]
+    assert any(lost in reason for reason in result.summary["verdict"]["reasons"])
     assert 0 < result.summary["totals"]["calls"] <= server.final_truth()["requests"]
 
 
@@ -52,7 +52,9 @@ def test_a_worker_that_is_told_to_end_loses_nothing(start, mock_server, way):
     test.worker_processes()[0].send_signal(signal.SIGTERM)
     result = test.finish().expect(0)
     assert differences(result.summary, server.final_truth()) == []
-    assert result.summary["validity"]["status"] == "strained"
+    validity = result.summary["validity"]
+    assert validity["status"] != "valid"  # a busy machine may add reasons of its own
+    assert any("left before the end" in reason for reason in validity["reasons"])
 
 
 @with_workers

@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from agentlocust.faults.catalogue import FAULTS
+from agentlocust.faults.plan import FaultPlan
+from agentlocust.faults.scenarios import SCENARIOS
 from agentlocust.metrics import catalogue_markdown
 from agentlocust.mock import behaviour, pressure
 from agentlocust.shapes.spec import NAMES, shapes_markdown
@@ -42,7 +45,7 @@ def test_every_block_is_of_a_kind_that_some_test_runs():
 @pytest.mark.parametrize("block", of("python"))
 def test_a_locustfile_runs(tmp_path, block):
     """Each locustfile of the README passes against the mock."""
-    result = run(tmp_path, block["text"], "--mock", "ttft=10ms,itl=1ms,tokens=8", users=2, run_time="4s").expect(0)
+    result = run(tmp_path, block["text"], "--mock", "ttft=10ms,itl=1ms,tokens=8", users=2).expect(0)
     assert result.summary["totals"]["calls"] + result.summary["totals"]["runs"] > 0
 
 
@@ -55,6 +58,8 @@ def test_a_command_runs(tmp_path, block):
     environment = clean_environment(uuid.uuid4().hex)
     environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
     command = block["text"].replace("--processes 2", f"--processes 2 {own_ports()}")
+    for port in sorted(set(re.findall(r"\b8[07]\d\d\b", command))):
+        command = command.replace(port, str(free_port()))
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", command],
         cwd=tmp_path,
@@ -71,10 +76,11 @@ def test_a_command_runs(tmp_path, block):
 @pytest.mark.parametrize("block", of("yaml"))
 def test_a_file_is_valid(tmp_path, block):
     """Each file of the README is accepted for what it says it is."""
-    assert block["mark"] == "file: sla.yaml"
-    path = tmp_path / "sla.yaml"
+    name = block["mark"].removeprefix("file: ")
+    path = tmp_path / name
     path.write_text(block["text"])
-    assert len(load_checks([path])) >= 3
+    readers = {"sla.yaml": lambda: load_checks([path]), "faults.yaml": lambda: FaultPlan.load(path).rules}
+    assert len(readers[name]()) >= 3
 
 
 def test_the_metric_table_is_the_catalogue():
@@ -89,6 +95,11 @@ def test_the_shapes_and_their_keys_are_the_code_s():
     table = page.split("<!-- keys -->\n")[1].split("\n<!-- /keys -->")[0]
     assert table.strip() == shapes_markdown().strip()
     assert [name for name in NAMES if f"`{name}`" not in README] == []
+
+
+def test_every_fault_and_scenario_is_told():
+    """The README names each."""
+    assert [name for name in (*FAULTS, *SCENARIOS) if f"`{name}`" not in README] == []
 
 
 def test_every_key_of_the_mock_is_told():
