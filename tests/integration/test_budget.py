@@ -189,7 +189,7 @@ def test_a_call_without_a_limit_counts_with_its_models_largest_output(tmp_path, 
 
 def test_a_killed_worker_does_not_lift_the_budget(start, mock_server):
     """What it held counts as spent; with the others' calls the truth stays within."""
-    server = mock_server(SPEC)
+    server = mock_server("ttft=300ms,itl=1ms,tokens=20")  # so that it always has calls under way
     test = start(asker(), "--budget", "$0.05", "--host", server.url, way="processes", users=20, run_time="60s")
     wait_until(lambda: server.truth()["requests"] >= 20, "twenty requests")
     test.worker_processes()[0].kill()
