@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
+from contextlib import suppress
 from typing import Any
 
 from uvicorn._types import ASGIReceiveCallable, ASGISendCallable, HTTPScope, Scope
@@ -71,10 +72,12 @@ class ReplayApp:
             await _send_json(send, 404, {"type": "error", "error": error}, [MISSED, (b"x-should-retry", b"false")])
             return
         self._asked[key] += 1
-        await self._play(found[number], connection, arrived, send)
+        await self._play(found[number], arrived, send)
         self._counts["completed"] += 1
+        with suppress(asyncio.CancelledError):  # who has every byte may hang up before the end
+            await self._end(found[number], connection, arrived, send)
 
-    async def _play(self, recorded: Recorded, connection: Connection, arrived: float, send: ASGISendCallable) -> None:
+    async def _play(self, recorded: Recorded, arrived: float, send: ASGISendCallable) -> None:
         headers = [
             (name.lower().encode("latin-1"), value.encode("latin-1", "replace"))
             for name, value in recorded.headers
@@ -93,6 +96,8 @@ class ReplayApp:
         for at, data in recorded.pieces:
             await until(arrived + at / self._speed)
             await send({"type": "http.response.body", "body": data, "more_body": True})
+
+    async def _end(self, recorded: Recorded, connection: Connection, arrived: float, send: ASGISendCallable) -> None:
         await until(arrived + recorded.end_s / self._speed)
         if recorded.ending == "reset":
             connection.transport.abort()
