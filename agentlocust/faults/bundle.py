@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from agentlocust.failures import FailureKind
-from agentlocust.faults.fault import Draft, Fault, Group, Hit, framed
-from agentlocust.faults.frames import FrameRewriter
+from agentlocust.faults.fault import Fault, Group, framed
+from agentlocust.faults.frames import FrameRewriter, rewritten_by
 from agentlocust.faults.injection import Piece
 
 
@@ -24,20 +24,12 @@ class _Rewriter(FrameRewriter):
         return [Piece(b"".join(self._held))] if self._held else []
 
 
-def _strike(hit: Hit, draft: Draft) -> bool:
-    if draft.answered:
-        return False
-    dialect = hit.asked.dialect
-    draft.links.append(("bundle", lambda: _Rewriter(dialect)))
-    return True
-
-
 FAULT = Fault(
     "bundle",
     "the whole stream comes in one piece, at its end",
     Group.STREAM,
     (),
-    _strike,
+    rewritten_by("bundle", _Rewriter),
     applies=framed,
     fails_as=frozenset({FailureKind.TIMEOUT}),
 )

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from agentlocust.failures import FailureKind
-from agentlocust.faults.fault import Draft, Fault, Group, Hit, flows
-from agentlocust.faults.frames import FrameRewriter
+from agentlocust.faults.fault import Fault, Group, flows
+from agentlocust.faults.frames import FrameRewriter, rewritten_by
 from agentlocust.faults.injection import Piece
 from agentlocust.faults.keys import Key, seconds
 
@@ -22,20 +22,12 @@ class _Rewriter(FrameRewriter):
         return [Piece(raw, self._gap_s)]
 
 
-def _strike(hit: Hit, draft: Draft) -> bool:
-    if draft.answered:
-        return False
-    dialect, values = hit.asked.dialect, hit.values
-    draft.links.append(("drip", lambda: _Rewriter(dialect, values["gap"])))
-    return True
-
-
 FAULT = Fault(
     "drip",
     "each token comes so much later than the one before it could have",
     Group.STREAM,
     (Key("gap", seconds, "200ms", "before each token"),),
-    _strike,
+    rewritten_by("drip", _Rewriter, "gap"),
     applies=flows,
     fails_as=frozenset({FailureKind.TIMEOUT}),
 )

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from agentlocust.failures import FailureKind
-from agentlocust.faults.fault import Draft, Fault, Group, Hit, flows
-from agentlocust.faults.frames import FrameRewriter
+from agentlocust.faults.fault import Fault, Group, flows
+from agentlocust.faults.frames import FrameRewriter, rewritten_by
 from agentlocust.faults.injection import Piece
 from agentlocust.faults.keys import Key, tokens
 
@@ -22,20 +22,12 @@ class _Rewriter(FrameRewriter):
         return [Piece(raw), Piece(raw)]
 
 
-def _strike(hit: Hit, draft: Draft) -> bool:
-    if draft.answered:
-        return False
-    dialect, values = hit.asked.dialect, hit.values
-    draft.links.append(("duplicate", lambda: _Rewriter(dialect, values["after"])))
-    return True
-
-
 FAULT = Fault(
     "duplicate",
     "the event of the next token comes twice",
     Group.STREAM,
     (Key("after", tokens, "5", "tokens before it"),),
-    _strike,
+    rewritten_by("duplicate", _Rewriter, "after"),
     applies=flows,
     fails_as=frozenset({FailureKind.CHECK, FailureKind.MALFORMED_STREAM}),
 )

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from agentlocust.failures import FailureKind
-from agentlocust.faults.fault import Draft, Fault, Group, Hit, streams
-from agentlocust.faults.frames import FrameRewriter
+from agentlocust.faults.fault import Fault, Group, streams
+from agentlocust.faults.frames import FrameRewriter, rewritten_by
 from agentlocust.faults.injection import End, Piece
 from agentlocust.faults.keys import Key, tokens
 from agentlocust.faults.made import error_frame
@@ -25,20 +25,12 @@ class _Rewriter(FrameRewriter):
         return [*([Piece(raw)] if self._after else ()), Piece(self._error)]
 
 
-def _strike(hit: Hit, draft: Draft) -> bool:
-    if draft.answered:
-        return False
-    dialect, values = hit.asked.dialect, hit.values
-    draft.links.append(("error_event", lambda: _Rewriter(dialect, values["after"])))
-    return True
-
-
 FAULT = Fault(
     "error_event",
     "an error event in the stream, and its end",
     Group.STREAM,
     (Key("after", tokens, "5", "tokens before it"),),
-    _strike,
+    rewritten_by("error_event", _Rewriter, "after"),
     applies=streams,
     fails_as=frozenset({FailureKind.STREAM_ERROR, FailureKind.TRUNCATED_STREAM}),
 )

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from agentlocust import dialects
 from agentlocust.dialects.base import Decoded
 from agentlocust.dialects.sse import EventSplitter
 from agentlocust.errors import WireError
-from agentlocust.faults.fault import GENERATING
+from agentlocust.faults.chain import Change
+from agentlocust.faults.fault import GENERATING, Draft, Hit
 from agentlocust.faults.injection import End, Piece
 
 # A line's end and a blank line. A CR at the end of what came may be half of a CRLF: wait for more.
@@ -110,7 +112,7 @@ class FrameRewriter:
 
     def frame(self, raw: bytes, tokens: int) -> list[Piece]:
         """What becomes of one frame that holds `tokens` token events."""
-        raise NotImplementedError
+        return [Piece(raw)]
 
     def last(self) -> list[Piece]:
         """What follows after the last frame."""
@@ -206,3 +208,15 @@ def with_data(raw: bytes, data: bytes) -> bytes:
     """The frame with other data; its event's name stays."""
     name = b"".join(line + b"\n" for line in _LINES.split(raw) if line.startswith(b"event:"))
     return name + b"data: " + data + b"\n\n"
+
+
+def rewritten_by(fault: str, make: Callable[..., Change], *keys: str) -> Callable[[Hit, Draft], bool]:
+    """A strike that lets a reply pass through what `make` makes of its dialect and of those keys' values."""
+
+    def strike(hit: Hit, draft: Draft) -> bool:
+        if draft.answered:
+            return False
+        draft.links.append((fault, partial(make, hit.asked.dialect, *(hit.values[key] for key in keys))))
+        return True
+
+    return strike

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from datetime import UTC, datetime
 from hashlib import blake2b
 
@@ -11,8 +12,9 @@ from agentlocust.dialects.answers import Answer, Frames, FunctionCall, Headers, 
 from agentlocust.dialects.anthropic import writer as anthropic
 from agentlocust.dialects.openai_chat import writer as openai_chat
 from agentlocust.dialects.openai_responses import writer as openai_responses
-from agentlocust.faults.fault import Hit, generates
+from agentlocust.faults.fault import Draft, Hit, generates
 from agentlocust.faults.injection import Asked, MadeReply, Piece
+from agentlocust.faults.tools import tools_of
 from agentlocust.usage import Usage
 
 _JSON = (b"content-type", b"application/json")
@@ -110,3 +112,16 @@ def _identity(hit: Hit) -> str:
     asked = hit.asked
     key = f"{asked.user}/{asked.run}/{asked.call}/{asked.attempt}"
     return blake2b(key.encode(), digest_size=12).hexdigest()
+
+
+def calls_tool_with(arguments: str) -> Callable[[Hit, Draft], bool]:
+    """A strike that has the model call the first tool it was offered, with that text as arguments."""
+
+    def strike(hit: Hit, draft: Draft) -> bool:
+        offered = tools_of(hit.request()) if not draft.answered else []
+        if not offered:
+            return False
+        draft.reply = answered(hit, "tools", call=(offered[0], arguments))
+        return True
+
+    return strike

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 
 from agentlocust.failures import FailureKind
-from agentlocust.faults.fault import Draft, Fault, Group, Hit, flows
-from agentlocust.faults.frames import FrameRewriter, data_of, with_data
+from agentlocust.faults.fault import Fault, Group, flows
+from agentlocust.faults.frames import FrameRewriter, data_of, rewritten_by, with_data
 from agentlocust.faults.injection import Piece
 from agentlocust.faults.keys import Key, tokens
 
@@ -28,20 +28,12 @@ class _Rewriter(FrameRewriter):
         return [Piece(with_data(raw, data[: max(len(data) // 2, 1)]))]
 
 
-def _strike(hit: Hit, draft: Draft) -> bool:
-    if draft.answered:
-        return False
-    dialect, values = hit.asked.dialect, hit.values
-    draft.links.append(("malformed", lambda: _Rewriter(dialect, values["after"])))
-    return True
-
-
 FAULT = Fault(
     "malformed",
     "the event of the next token is cut in half: no JSON",
     Group.STREAM,
     (Key("after", tokens, "5", "tokens before it"),),
-    _strike,
+    rewritten_by("malformed", _Rewriter, "after"),
     applies=flows,
     fails_as=frozenset({FailureKind.MALFORMED_STREAM, FailureKind.TRUNCATED_STREAM}),
 )

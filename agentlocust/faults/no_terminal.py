@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from agentlocust.failures import FailureKind
-from agentlocust.faults.fault import Draft, Fault, Group, Hit, streams
-from agentlocust.faults.frames import FrameRewriter
+from agentlocust.faults.fault import Fault, Group, streams
+from agentlocust.faults.frames import FrameRewriter, rewritten_by
 from agentlocust.faults.injection import End, Piece
 
 
@@ -18,20 +18,12 @@ class _Rewriter(FrameRewriter):
         return []
 
 
-def _strike(hit: Hit, draft: Draft) -> bool:
-    if draft.answered:
-        return False
-    dialect = hit.asked.dialect
-    draft.links.append(("no_terminal", lambda: _Rewriter(dialect)))
-    return True
-
-
 FAULT = Fault(
     "no_terminal",
     "a clean end without the finish reason and the terminal event",
     Group.STREAM,
     (),
-    _strike,
+    rewritten_by("no_terminal", _Rewriter),
     applies=streams,
     fails_as=frozenset({FailureKind.TRUNCATED_STREAM}),
 )

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from agentlocust.failures import FailureKind
-from agentlocust.faults.fault import Draft, Fault, Group, Hit, framed
-from agentlocust.faults.frames import FrameRewriter
+from agentlocust.faults.fault import Fault, Group, framed
+from agentlocust.faults.frames import FrameRewriter, rewritten_by
 from agentlocust.faults.injection import Piece
 from agentlocust.faults.keys import Key, tokens
 
@@ -31,20 +31,12 @@ class _Rewriter(FrameRewriter):
         return [Piece(self._held)] if self._held else []
 
 
-def _strike(hit: Hit, draft: Draft) -> bool:
-    if draft.answered:
-        return False
-    dialect, values = hit.asked.dialect, hit.values
-    draft.links.append(("reorder", lambda: _Rewriter(dialect, values["after"])))
-    return True
-
-
 FAULT = Fault(
     "reorder",
     "the events of the next two tokens change places",
     Group.STREAM,
     (Key("after", tokens, "5", "tokens before them"),),
-    _strike,
+    rewritten_by("reorder", _Rewriter, "after"),
     applies=framed,
     fails_as=frozenset({FailureKind.CHECK, FailureKind.MALFORMED_STREAM}),
 )

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from agentlocust.failures import FailureKind
-from agentlocust.faults.fault import Draft, Fault, Group, Hit, framed
-from agentlocust.faults.frames import FrameRewriter
+from agentlocust.faults.fault import Fault, Group, framed
+from agentlocust.faults.frames import FrameRewriter, rewritten_by
 from agentlocust.faults.injection import Piece
 
 _APART_S = 0.002  # else they would share a packet
@@ -20,20 +20,12 @@ class _Rewriter(FrameRewriter):
         return [Piece(raw[:inside]), Piece(raw[inside:], _APART_S)]
 
 
-def _strike(hit: Hit, draft: Draft) -> bool:
-    if draft.answered:
-        return False
-    dialect = hit.asked.dialect
-    draft.links.append(("split_utf8", lambda: _Rewriter(dialect)))
-    return True
-
-
 FAULT = Fault(
     "split_utf8",
     "each event of a token comes in two packets, split within a character of several bytes if it has one",
     Group.STREAM,
     (),
-    _strike,
+    rewritten_by("split_utf8", _Rewriter),
     applies=framed,
     fails_as=frozenset({FailureKind.MALFORMED_STREAM}),
 )

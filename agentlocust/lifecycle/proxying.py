@@ -191,7 +191,7 @@ class Proxying:
             else:
                 self._take(Attempt.decode(told))
         except (ValueError, KeyError, TypeError) as error:
-            logger.error("agentlocust: a record of the proxy's was lost: %s", terminal_safe(str(error)))  # noqa: TRY400
+            logger.error("agentlocust: a record of the proxy's was lost: %s", terminal_safe(str(error)))  # noqa: TRY400  # its text says all
 
 
 def _wait_for_line(lines: int) -> tuple[str, bytes]:
